@@ -1,0 +1,162 @@
+//! What is told of a session or a request.
+
+use std::time::Duration;
+
+use crate::TraceContext;
+
+/// One event. Borrowed, so that telling it allocates nothing.
+#[derive(Clone, Debug)]
+pub struct Event<'a> {
+    /// What happened.
+    pub kind: EventKind,
+    /// The bridge's name.
+    pub bridge: &'a str,
+    /// The session's number, unique in this process.
+    pub connection: Option<u64>,
+    /// The request's number in its session, from 1.
+    pub request: Option<u64>,
+    /// The trace that the request belongs to, and the span that this bridge made for it.
+    pub trace: Option<TraceContext>,
+    /// The client's side, as observed.
+    pub transport: Option<Hop<'a>>,
+    /// The upstream's side, as observed; absent if no connection was made.
+    pub upstream: Option<Hop<'a>>,
+    /// Whether the listener was handed over by the service manager.
+    pub socket_activation: bool,
+    /// The HTTP part.
+    pub http: Option<Http<'a>>,
+    /// Bytes received from the client, heads included.
+    pub bytes_received: u64,
+    /// Bytes sent to the client, heads included.
+    pub bytes_sent: u64,
+    /// From the first byte (or the accept) to the end.
+    pub total: Option<Duration>,
+    /// Connecting to the upstream, where this request did.
+    pub connect: Option<Duration>,
+    /// From the request's first byte to the answer's first byte.
+    pub first_byte: Option<Duration>,
+    /// The client's identity.
+    pub peer: PeerInfo<'a>,
+    /// How it ended.
+    pub end: Option<End>,
+    /// What went wrong, and whose fault it was.
+    pub error: Option<Fault<'a>>,
+}
+
+impl<'a> Event<'a> {
+    /// An event of `kind` with everything else absent.
+    pub fn new(kind: EventKind, bridge: &'a str) -> Self {
+        Event {
+            kind,
+            bridge,
+            connection: None,
+            request: None,
+            trace: None,
+            transport: None,
+            upstream: None,
+            socket_activation: false,
+            http: None,
+            bytes_received: 0,
+            bytes_sent: 0,
+            total: None,
+            connect: None,
+            first_byte: None,
+            peer: PeerInfo::default(),
+            end: None,
+            error: None,
+        }
+    }
+}
+
+/// The kind of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EventKind {
+    /// A bridge accepts.
+    Start,
+    /// A bridge has stopped.
+    Stop,
+    /// A client's connection ended.
+    Session,
+    /// A request was answered, or failed.
+    Request,
+    /// An upgraded connection (a WebSocket) ended.
+    Upgrade,
+    /// Accepting failed.
+    AcceptError,
+}
+
+/// One hop.
+#[derive(Clone, Copy, Debug)]
+pub struct Hop<'a> {
+    /// The mode: `named_pipe`, `unix`, `tcp` or `stdio`.
+    pub mode: &'a str,
+    /// The endpoint as text that the endpoint parser reads back.
+    pub endpoint: &'a str,
+}
+
+/// The HTTP part of an event.
+#[derive(Clone, Copy, Debug)]
+pub struct Http<'a> {
+    /// The method, as sent.
+    pub method: &'a str,
+    /// The request's target as sent; the sink redacts its query.
+    pub target: &'a str,
+    /// The status sent to the client.
+    pub status: Option<u16>,
+    /// The `User-Agent` header.
+    pub user_agent: Option<&'a [u8]>,
+    /// `1.0` or `1.1`.
+    pub version: &'a str,
+    /// The upgrade's token (`websocket`), where the connection was upgraded.
+    pub upgrade: Option<&'a str>,
+}
+
+/// The client's identity.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PeerInfo<'a> {
+    /// The process id.
+    pub pid: Option<u32>,
+    /// The user id.
+    pub uid: Option<u32>,
+    /// The SID; hashed unless the sink was told otherwise.
+    pub sid: Option<&'a str>,
+}
+
+/// How a session or a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum End {
+    /// As it should.
+    Complete,
+    /// The client closed early.
+    ClientClosed,
+    /// The upstream closed early, or died.
+    UpstreamClosed,
+    /// Refused by policy, limits or the upstream's absence: the bridge answered.
+    Refused,
+    /// A deadline passed.
+    Timeout,
+    /// The bridge was stopping, and let it finish.
+    Drained,
+    /// The drain deadline passed, and it was cut.
+    Cut,
+}
+
+/// What went wrong, and whose fault it was.
+#[derive(Clone, Copy, Debug)]
+pub struct Fault<'a> {
+    /// The kind, as in the JSON body of the answer: `upstream_refused`.
+    pub kind: &'a str,
+    /// Whose fault.
+    pub side: Side,
+}
+
+/// A side of a bridge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// Who connected to us.
+    Client,
+    /// What we connected to.
+    Upstream,
+    /// This program.
+    Bridge,
+}

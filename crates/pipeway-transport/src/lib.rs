@@ -1,0 +1,33 @@
+//! Named pipes, Unix sockets and loopback TCP behind one [`Listener`], one [`Stream`] and one
+//! [`connect`], private by default.
+//!
+//! An [`Endpoint`] is the address of one end, as text. [`Listener::bind`] makes the server's end
+//! of it with the [`Access`] that was asked for, reads the applied access back and refuses to
+//! start where it differs; [`connect`] makes the client's end, with a deadline, and can verify
+//! who serves it before the first byte is sent.
+//!
+//! | endpoint | Windows | Linux, macOS |
+//! |---|---|---|
+//! | `npipe:NAME` and its other spellings | yes | no |
+//! | `unix:/path` | no | yes |
+//! | `tcp:127.0.0.1:PORT` | yes | yes |
+//! | `local:NAME` | a named pipe | a Unix socket in a private folder |
+
+mod access;
+mod connect;
+mod endpoint;
+mod error;
+mod listen;
+mod mode;
+mod peer;
+mod stream;
+mod sys;
+
+pub use access::{Access, AccessParseError};
+pub use connect::{ConnectOptions, connect};
+pub use endpoint::{Endpoint, EndpointParseError, LocalName, PipeName, UnixPath};
+pub use error::{Error, ErrorKind};
+pub use listen::{ListenOptions, Listener};
+pub use mode::Mode;
+pub use peer::Peer;
+pub use stream::{Probe, Stream};

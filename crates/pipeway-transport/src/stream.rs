@@ -1,0 +1,174 @@
+//! One connection, of whatever kind.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::{Endpoint, Mode, sys};
+
+/// One connection: a named pipe, a Unix socket or a TCP connection.
+///
+/// Reading and writing are cancel safe as far as [`AsyncRead`] and [`AsyncWrite`] are: a pending
+/// `poll` that is not repeated has taken and given nothing.
+#[derive(Debug)]
+pub struct Stream {
+    inner: Inner,
+}
+
+#[derive(Debug)]
+enum Inner {
+    Local(sys::LocalStream),
+    Tcp(TcpStream),
+}
+
+/// What an idle connection's other end has done; see [`Stream::probe`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// Nothing: the connection is open and quiet.
+    Quiet,
+    /// It sent something.
+    Data,
+    /// It closed the connection, or its sending half.
+    Closed,
+}
+
+impl Stream {
+    pub(crate) fn local(stream: sys::LocalStream) -> Self {
+        Stream { inner: Inner::Local(stream) }
+    }
+
+    pub(crate) fn tcp(stream: TcpStream) -> Self {
+        Stream { inner: Inner::Tcp(stream) }
+    }
+
+    /// The kind of transport.
+    pub fn mode(&self) -> Mode {
+        match &self.inner {
+            Inner::Local(_) => sys::LOCAL_MODE,
+            Inner::Tcp(_) => Mode::Tcp,
+        }
+    }
+
+    /// Whether [`shutdown`](tokio::io::AsyncWriteExt::shutdown) ends the sending half and leaves
+    /// the receiving half open. A byte-type named pipe can't: there, shutting down only waits
+    /// until what was written has been taken over by the system.
+    pub fn can_half_close(&self) -> bool {
+        match &self.inner {
+            Inner::Local(stream) => stream.can_half_close(),
+            Inner::Tcp(_) => true,
+        }
+    }
+
+    /// The endpoint of the server's end, as observed by the client's end; `None` where the
+    /// system does not tell.
+    pub fn server_endpoint(&self) -> Option<Endpoint> {
+        match &self.inner {
+            Inner::Local(_) => None,
+            Inner::Tcp(stream) => stream.peer_addr().ok().map(Endpoint::Tcp),
+        }
+    }
+
+    /// Looks at an idle connection without taking anything from it and without waiting: one
+    /// system call.
+    pub fn probe(&self) -> Probe {
+        match &self.inner {
+            Inner::Local(stream) => stream.probe(),
+            Inner::Tcp(stream) => probe_socket(socket2::SockRef::from(stream)),
+        }
+    }
+
+    /// After the end of the stream was read: whether the other end is gone altogether, rather
+    /// than having closed its sending half only. TCP can't tell the two apart before a write
+    /// fails, so there it is `false` unless the connection was reset.
+    pub fn is_hung_up(&self) -> bool {
+        match &self.inner {
+            Inner::Local(stream) => stream.is_hung_up(),
+            Inner::Tcp(stream) => sys::is_socket_hung_up(stream),
+        }
+    }
+
+    /// Makes the coming close an abort where the transport has one (TCP: a reset), so that the
+    /// other end can't take it for an orderly end.
+    pub fn abort_on_close(&self) {
+        if let Inner::Tcp(stream) = &self.inner {
+            // Best effort: without it the close is an orderly one, which framing reveals.
+            let _ = socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
+        }
+    }
+}
+
+/// [`Stream::probe`] for a socket.
+pub(crate) fn probe_socket(socket: socket2::SockRef<'_>) -> Probe {
+    let mut byte = [std::mem::MaybeUninit::uninit(); 1];
+    match socket.peek(&mut byte) {
+        Ok(0) => Probe::Closed,
+        Ok(_) => Probe::Data,
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) =>
+        {
+            Probe::Quiet
+        }
+        Err(_) => Probe::Closed,
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().inner {
+            Inner::Local(stream) => Pin::new(stream).poll_read(cx, buf),
+            Inner::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.get_mut().inner {
+            Inner::Local(stream) => Pin::new(stream).poll_write(cx, buf),
+            Inner::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.get_mut().inner {
+            Inner::Local(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Inner::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.inner {
+            Inner::Local(stream) => stream.is_write_vectored(),
+            Inner::Tcp(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().inner {
+            Inner::Local(stream) => Pin::new(stream).poll_flush(cx),
+            Inner::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().inner {
+            Inner::Local(stream) => Pin::new(stream).poll_shutdown(cx),
+            Inner::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
