@@ -91,9 +91,7 @@ impl FromStr for HostRule {
             "localhost" => Ok(HostRule::Localhost),
             "preserve" => Ok(HostRule::Preserve),
             name if !name.is_empty()
-                && name
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b".-_:[]".contains(&b)) =>
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_:[]".contains(&b)) =>
             {
                 Ok(HostRule::Fixed(name.to_owned()))
             }

@@ -47,7 +47,8 @@ pub async fn connect(endpoint: &Endpoint, options: &ConnectOptions) -> Result<St
                 return Err(remote_refused(endpoint));
             }
             let connected = async {
-                let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+                let socket =
+                    if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
                 let stream = socket.connect(address).await?;
                 stream.set_nodelay(true)?;
                 Ok::<TcpStream, std::io::Error>(stream)
@@ -62,7 +63,9 @@ pub async fn connect(endpoint: &Endpoint, options: &ConnectOptions) -> Result<St
             ErrorKind::Unsupported,
             "stdio can't be connected to: it is this process's own input and output",
         )),
-        local => sys::connect_local(&local, deadline, options.timeout, verify).await.map(Stream::local),
+        local => {
+            sys::connect_local(&local, deadline, options.timeout, verify).await.map(Stream::local)
+        }
     }
 }
 
@@ -87,9 +90,11 @@ fn tcp_error(endpoint: &Endpoint, error: std::io::Error) -> Error {
             "nothing listens on",
             "start the service, or see whether it listens on this port",
         ),
-        Io::PermissionDenied => {
-            (ErrorKind::Permission, "the system does not allow a connection to", "see the firewall's rules")
-        }
+        Io::PermissionDenied => (
+            ErrorKind::Permission,
+            "the system does not allow a connection to",
+            "see the firewall's rules",
+        ),
         Io::TimedOut => (ErrorKind::TimedOut, "no answer from", "see whether the service is alive"),
         _ => (ErrorKind::Io, "could not connect to", "see the system's message"),
     };

@@ -74,7 +74,10 @@ impl Listener {
                 if options.access != Access::Owner {
                     return Err(Error::new(
                         ErrorKind::Unsupported,
-                        format!("{endpoint} can't have access `{}`: a port has no owner", options.access),
+                        format!(
+                            "{endpoint} can't have access `{}`: a port has no owner",
+                            options.access
+                        ),
                     )
                     .hint("use a Unix socket or a named pipe, or leave access at `owner`"));
                 }

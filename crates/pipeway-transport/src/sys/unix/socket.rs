@@ -31,13 +31,15 @@ const PATH_MAX: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
 pub(crate) fn resolve_local(name: &LocalName) -> Result<Endpoint, Error> {
     let folder = match std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from) {
         Some(folder) if folder.is_absolute() => folder,
-        _ => std::env::temp_dir()
-            .join(format!("pipeway-{}", rustix::process::geteuid().as_raw())),
+        _ => std::env::temp_dir().join(format!("pipeway-{}", rustix::process::geteuid().as_raw())),
     };
     let path = folder.join(format!("{}.sock", name.as_str()));
     let path = path.as_path().try_into().map_err(|error| {
-        Error::new(ErrorKind::Unsupported, format!("local:{} has no path here: {error}", name.as_str()))
-            .hint("set XDG_RUNTIME_DIR to a folder of your own, or name a path with unix:/path")
+        Error::new(
+            ErrorKind::Unsupported,
+            format!("local:{} has no path here: {error}", name.as_str()),
+        )
+        .hint("set XDG_RUNTIME_DIR to a folder of your own, or name a path with unix:/path")
     })?;
     Ok(Endpoint::Unix(path))
 }
@@ -235,10 +237,7 @@ impl AsyncWrite for LocalStream {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(
-        self: std::pin::Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_shutdown(self: std::pin::Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         std::pin::Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
     }
 }
@@ -315,8 +314,11 @@ impl Drop for SocketFile {
 
 fn socket_path(endpoint: &Endpoint) -> Result<&Path, Error> {
     let Endpoint::Unix(path) = endpoint else {
-        return Err(Error::new(ErrorKind::Unsupported, format!("{endpoint}: this system has no named pipes"))
-            .hint("use unix:/path, or local:NAME, which works on every system"));
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            format!("{endpoint}: this system has no named pipes"),
+        )
+        .hint("use unix:/path, or local:NAME, which works on every system"));
     };
     let length = path.as_str().len();
     if length > PATH_MAX {
@@ -337,19 +339,27 @@ fn remove_stale(endpoint: &Endpoint, path: &Path) -> Result<(), Error> {
         Ok(metadata) => metadata,
     };
     if !metadata.file_type().is_socket() {
-        let what = if metadata.is_symlink() { "a symbolic link" } else { "a file that is no socket" };
-        return Err(Error::new(ErrorKind::InUse, format!("{endpoint}: there is {what} at this path"))
-            .hint("it is left as it is; remove it yourself, or choose another path"));
+        let what =
+            if metadata.is_symlink() { "a symbolic link" } else { "a file that is no socket" };
+        return Err(Error::new(
+            ErrorKind::InUse,
+            format!("{endpoint}: there is {what} at this path"),
+        )
+        .hint("it is left as it is; remove it yourself, or choose another path"));
     }
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)
         .map_err(|error| os_error(endpoint, "can't be looked at", error))?;
     socket
         .set_nonblocking(true)
         .map_err(|error| os_error(endpoint, "can't be looked at", error))?;
-    let address = SockAddr::unix(path).map_err(|error| os_error(endpoint, "can't be looked at", error))?;
+    let address =
+        SockAddr::unix(path).map_err(|error| os_error(endpoint, "can't be looked at", error))?;
     match socket.connect(&address) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path)
-            .map_err(|error| os_error(endpoint, "is left from a dead program and can't be removed", error)),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path).map_err(|error| {
+                os_error(endpoint, "is left from a dead program and can't be removed", error)
+            })
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             Err(os_error(endpoint, "belongs to somebody else", error))
@@ -452,7 +462,9 @@ fn connect_error(endpoint: &Endpoint, error: io::Error) -> Error {
 
 fn os_error(endpoint: &Endpoint, what: &str, error: io::Error) -> Error {
     let kind = match error.kind() {
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::Permission,
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            ErrorKind::Permission
+        }
         _ => ErrorKind::Io,
     };
     let text = Error::new(kind, format!("{endpoint} {what}: {error}"));

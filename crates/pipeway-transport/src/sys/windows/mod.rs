@@ -1,0 +1,1 @@
+//! Windows: local endpoints are named pipes.
