@@ -1,8 +1,8 @@
 //! A body on its way: where it ends, and how the other side is told.
 
+use crate::buffer::{Buffer, Expect};
 use crate::chunked::{ChunkError, Chunked, Part};
 use crate::conn::Outgoing;
-use crate::buffer::{Buffer, Expect};
 use crate::head::Framing;
 
 /// A length from which a body is read in large pieces.
@@ -77,7 +77,11 @@ impl Body {
     }
 
     /// Moves what `input` has of the body to `out`, which must have no verbatim part.
-    pub(crate) fn take(&mut self, input: &mut Buffer, out: &mut Outgoing) -> Result<(), ChunkError> {
+    pub(crate) fn take(
+        &mut self,
+        input: &mut Buffer,
+        out: &mut Outgoing,
+    ) -> Result<(), ChunkError> {
         match &mut self.end {
             End::Here => {}
             End::After(left) => {

@@ -57,7 +57,7 @@ pub struct Chunked {
 enum State {
     Size { value: u64, digits: u8 },
     Padding { value: u64 },
-    Extension { value: u64, quoted: bool },
+    Extension { value: u64 },
     SizeLf { value: u64 },
     Data { left: u64 },
     DataCr,
@@ -130,18 +130,14 @@ impl Chunked {
                 Ok(State::SizeLf { value })
             }
             (State::Size { value, .. } | State::Padding { value }, b';') => {
-                Ok(State::Extension { value, quoted: false })
+                Ok(State::Extension { value })
             }
             (State::Size { value, .. } | State::Padding { value }, b' ' | b'\t') => {
                 self.extension_byte()?;
                 Ok(State::Padding { value })
             }
             (State::Size { .. } | State::Padding { .. }, _) => Err(ChunkError::Size),
-            (State::Extension { value, quoted: false }, b'\r') => Ok(State::SizeLf { value }),
-            (State::Extension { value, quoted }, b'"') => {
-                self.extension_byte()?;
-                Ok(State::Extension { value, quoted: !quoted })
-            }
+            (State::Extension { value }, b'\r') => Ok(State::SizeLf { value }),
             (State::Extension { .. }, b'\t' | b' '..=b'~' | 0x80..) => {
                 self.extension_byte()?;
                 Ok(self.state)

@@ -58,6 +58,10 @@ mod tests {
             assert_eq!(passes_after(&mut deadline).await.as_secs(), seconds);
         }
         deadline.set(Some(Duration::MAX));
-        assert!(tokio::time::timeout(Duration::from_secs(1 << 20), passes_after(&mut deadline)).await.is_err());
+        assert!(
+            tokio::time::timeout(Duration::from_secs(1 << 20), passes_after(&mut deadline))
+                .await
+                .is_err()
+        );
     }
 }

@@ -106,7 +106,12 @@ impl Failure {
     }
 
     fn refused(end: End, refusal: Refusal) -> Self {
-        Failure { end, kind: refusal.kind.name(), side: refusal.kind.side(), refusal: Some(refusal) }
+        Failure {
+            end,
+            kind: refusal.kind.name(),
+            side: refusal.kind.side(),
+            refusal: Some(refusal),
+        }
     }
 
     /// There is no connection to the upstream.
@@ -489,7 +494,8 @@ impl Exchange {
         let interim = head.status < 200 && !upgrade;
         if !interim {
             let early = self.up != Up::Done;
-            let delimited = is_http11 || !matches!(head.body, Framing::Chunked | Framing::UntilClose);
+            let delimited =
+                is_http11 || !matches!(head.body, Framing::Chunked | Framing::UntilClose);
             self.close = !self.request.keep_alive
                 || frame.draining
                 || client.ended

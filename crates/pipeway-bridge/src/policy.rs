@@ -122,20 +122,26 @@ impl PolicyRules {
         if !paths.is_match(&normal.decoded) {
             return Err(path_not_allowed());
         }
-        let path = if normal.changed { Cow::Owned(normal.encoded + query) } else { Cow::Borrowed(path) };
+        let path =
+            if normal.changed { Cow::Owned(normal.encoded + query) } else { Cow::Borrowed(path) };
         Ok(Target { path, authority })
     }
 
     /// Whether a connection may be upgraded to one of `tokens`.
     pub(crate) fn may_upgrade(&self, tokens: &[u8]) -> bool {
-        let mut tokens =
-            tokens.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|t| !t.is_empty()).peekable();
+        let mut tokens = tokens
+            .split(|byte| *byte == b',')
+            .map(<[u8]>::trim_ascii)
+            .filter(|t| !t.is_empty())
+            .peekable();
         tokens.peek().is_some()
             && tokens.all(|token| {
                 if self.upgrades.is_empty() {
                     !token.eq_ignore_ascii_case(b"h2c")
                 } else {
-                    self.upgrades.iter().any(|allowed| token.eq_ignore_ascii_case(allowed.as_bytes()))
+                    self.upgrades
+                        .iter()
+                        .any(|allowed| token.eq_ignore_ascii_case(allowed.as_bytes()))
                 }
             })
     }
@@ -302,7 +308,19 @@ mod tests {
         for target in ["/", "/a//b/./c/../d?x=%00&y", "/images/a%2Fb/json", "/%C3%A9?", "/a%5Cb"] {
             assert_eq!(goes_to(&rules, target).as_deref(), Ok(target));
         }
-        for target in ["/..", "/a/../../b", "/%2e%2e", "/a%00", "/%", "/%zz", "/%2", "a", "", "/a#b", "ftp://x/"] {
+        for target in [
+            "/..",
+            "/a/../../b",
+            "/%2e%2e",
+            "/a%00",
+            "/%",
+            "/%zz",
+            "/%2",
+            "a",
+            "",
+            "/a#b",
+            "ftp://x/",
+        ] {
             assert_eq!(goes_to(&rules, target).unwrap_err().0, Kind::BadRequest, "{target}");
         }
     }
@@ -320,7 +338,16 @@ mod tests {
         ] {
             assert_eq!(goes_to(&rules, target).as_deref(), Ok(path), "{target}");
         }
-        for target in ["/", "/v2/a", "/v1/../admin", "/v1/%2e%2e/admin", "/v1/..", "/health/x", "/V1/a", "/v1/.%2e/x"] {
+        for target in [
+            "/",
+            "/v2/a",
+            "/v1/../admin",
+            "/v1/%2e%2e/admin",
+            "/v1/..",
+            "/health/x",
+            "/V1/a",
+            "/v1/.%2e/x",
+        ] {
             assert_eq!(goes_to(&rules, target).unwrap_err().0, Kind::NotAllowed, "{target}");
         }
         for target in ["/v1/a%2Fb", "/v1/..%5cadmin", "/v1/../../x", "/v1/%00"] {
@@ -353,14 +380,21 @@ mod tests {
         let rules = PolicyRules::new(&policy).unwrap();
         assert!(rules.target("GET", "/").is_ok());
         let refusal = rules.target("get", "/").unwrap_err();
-        assert_eq!((refusal.kind, refusal.allow.as_deref()), (Kind::MethodNotAllowed, Some("GET, HEAD")));
+        assert_eq!(
+            (refusal.kind, refusal.allow.as_deref()),
+            (Kind::MethodNotAllowed, Some("GET, HEAD"))
+        );
     }
 
     #[test]
     fn upgrades_are_all_but_h2c_unless_listed() {
         let open = PolicyRules::new(&Policy::default()).unwrap();
         assert!(open.may_upgrade(b"websocket") && open.may_upgrade(b"tcp"));
-        assert!(!open.may_upgrade(b"h2c") && !open.may_upgrade(b"websocket, H2C") && !open.may_upgrade(b" "));
+        assert!(
+            !open.may_upgrade(b"h2c")
+                && !open.may_upgrade(b"websocket, H2C")
+                && !open.may_upgrade(b" ")
+        );
         let listed = Policy { upgrades: vec!["websocket".into()], ..Policy::default() };
         let listed = PolicyRules::new(&listed).unwrap();
         assert!(listed.may_upgrade(b"WebSocket") && !listed.may_upgrade(b"tcp"));
@@ -381,7 +415,11 @@ mod tests {
     fn a_policy_that_is_none_is_refused() {
         let with = |methods: &[&str], paths: &[&str]| {
             let own = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
-            PolicyRules::new(&Policy { methods: own(methods), paths: own(paths), ..Policy::default() })
+            PolicyRules::new(&Policy {
+                methods: own(methods),
+                paths: own(paths),
+                ..Policy::default()
+            })
         };
         assert!(with(&["GE T"], &[]).unwrap_err().to_string().contains("not a method"));
         assert!(with(&[], &["v1"]).unwrap_err().to_string().contains("begin with a slash"));

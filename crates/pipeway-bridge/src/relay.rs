@@ -45,12 +45,7 @@ enum Side {
 
 impl Relay {
     pub(crate) fn new(ends_together: bool) -> Self {
-        Relay {
-            up: Direction::default(),
-            down: Direction::default(),
-            ends_together,
-            moved: 0,
-        }
+        Relay { up: Direction::default(), down: Direction::default(), ends_together, moved: 0 }
     }
 
     /// Moves both directions on.

@@ -33,7 +33,6 @@ pub(crate) enum Kind {
     HttpVersion,
     NotImplemented,
     TooManySessions,
-    Stopping,
     UpstreamAbsent,
     UpstreamRefused,
     UpstreamPermission,
@@ -61,10 +60,9 @@ impl Kind {
             | Kind::UpstreamUntrusted
             | Kind::UpstreamClosed
             | Kind::UpstreamProtocol => (502, "Bad Gateway"),
-            Kind::TooManySessions
-            | Kind::Stopping
-            | Kind::UpstreamAbsent
-            | Kind::UpstreamBusy => (503, "Service Unavailable"),
+            Kind::TooManySessions | Kind::UpstreamAbsent | Kind::UpstreamBusy => {
+                (503, "Service Unavailable")
+            }
             Kind::UpstreamTimeout => (504, "Gateway Timeout"),
             Kind::HttpVersion => (505, "HTTP Version Not Supported"),
         }
@@ -84,7 +82,6 @@ impl Kind {
             Kind::HttpVersion => "http_version",
             Kind::NotImplemented => "not_implemented",
             Kind::TooManySessions => "too_many_sessions",
-            Kind::Stopping => "stopping",
             Kind::UpstreamAbsent => "upstream_absent",
             Kind::UpstreamRefused => "upstream_refused",
             Kind::UpstreamPermission => "upstream_permission",
@@ -109,7 +106,7 @@ impl Kind {
             | Kind::HeadTooLarge
             | Kind::HttpVersion
             | Kind::NotImplemented => Side::Client,
-            Kind::TooManySessions | Kind::Stopping => Side::Bridge,
+            Kind::TooManySessions => Side::Bridge,
             _ => Side::Upstream,
         }
     }
@@ -117,9 +114,7 @@ impl Kind {
     /// After how many seconds the client may try again, where trying again may help.
     const fn retry_after(self) -> Option<u8> {
         match self {
-            Kind::TooManySessions | Kind::Stopping | Kind::UpstreamBusy | Kind::UpstreamAbsent => {
-                Some(1)
-            }
+            Kind::TooManySessions | Kind::UpstreamBusy | Kind::UpstreamAbsent => Some(1),
             _ => None,
         }
     }

@@ -186,10 +186,7 @@ impl Bridge {
             },
             limits: config.limits,
             timeouts: config.timeouts,
-            transport: HopText {
-                mode: listener.mode(),
-                endpoint: listener.endpoint().to_string(),
-            },
+            transport: HopText { mode: listener.mode(), endpoint: listener.endpoint().to_string() },
             upstream_hop: HopText { mode: upstream_mode, endpoint: upstream.to_string() },
             upstream,
             is_activated: listener.is_activated(),

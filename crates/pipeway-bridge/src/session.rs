@@ -7,9 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use pipeway_telemetry::{
-    End, Event, EventKind, Fault, Http, PeerInfo, Side, TraceContext,
-};
+use pipeway_telemetry::{End, Event, EventKind, Fault, Http, PeerInfo, Side, TraceContext};
 use pipeway_transport::{Peer, Probe, Stream, connect};
 use tokio::time::Instant;
 
@@ -266,7 +264,8 @@ impl Session {
         }
         let (is_head, is_websocket) = (head.is_head, head.is_websocket);
         self.client.input.consume(head.length);
-        let mut exchange = Exchange::new(head, std::mem::take(&mut self.to_upstream), &shared.limits);
+        let mut exchange =
+            Exchange::new(head, std::mem::take(&mut self.to_upstream), &shared.limits);
         let outcome = loop {
             let reused = self.has_live_upstream().await;
             if !reused && let Err(refusal) = self.connect().await {
@@ -398,7 +397,8 @@ impl Session {
         // useless.
         let quiet =
             poll_fn(|cx| Poll::Ready(upstream.poll_fill(cx, Expect::Little, 1).is_pending())).await;
-        let live = quiet && (self.used.elapsed() < FRESH || upstream.stream.probe() == Probe::Quiet);
+        let live =
+            quiet && (self.used.elapsed() < FRESH || upstream.stream.probe() == Probe::Quiet);
         if !live {
             self.upstream = None;
         }
@@ -521,11 +521,8 @@ impl Session {
         event.connection = Some(self.id);
         event.transport = Some(self.shared.transport.hop());
         event.socket_activation = self.shared.is_activated;
-        event.peer = PeerInfo {
-            pid: self.peer.pid,
-            uid: self.peer.uid,
-            sid: self.peer.sid.as_deref(),
-        };
+        event.peer =
+            PeerInfo { pid: self.peer.pid, uid: self.peer.uid, sid: self.peer.sid.as_deref() };
         event
     }
 }

@@ -357,9 +357,7 @@ fn write_head(
             Field::Upgrade => upgrade,
             Field::Te => elements(header.value).any(|te| te.eq_ignore_ascii_case(b"trailers")),
             Field::ContentLength => true,
-            Field::Authorization => {
-                rules.token.is_none() && !fields.connection.names(header.name)
-            }
+            Field::Authorization => rules.token.is_none() && !fields.connection.names(header.name),
             Field::Other if !keep_state && header.name.eq_ignore_ascii_case("tracestate") => false,
             _ => !fields.connection.names(header.name),
         };
@@ -418,4 +416,3 @@ fn parse_error(input: &[u8], error: httparse::Error) -> Refusal {
         ),
     }
 }
-

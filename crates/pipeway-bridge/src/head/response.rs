@@ -52,8 +52,8 @@ pub(crate) fn parse_response(
             match classify(header.name) {
                 Field::Connection => connection.read(header.value),
                 Field::ContentLength => {
-                    let value = content_length(header.value)
-                        .ok_or("its Content-Length is not a number")?;
+                    let value =
+                        content_length(header.value).ok_or("its Content-Length is not a number")?;
                     if content.replace(value).is_some_and(|other| other != value) {
                         return Err("it has differing Content-Length headers");
                     }
@@ -193,9 +193,15 @@ mod tests {
             ("HTTP/1.1 200 OK\r\n\r\n", (Framing::UntilClose, false)),
             ("HTTP/1.1 204 No Content\r\n\r\n", (Framing::Empty, true)),
             ("HTTP/1.1 304 X\r\nContent-Length: 5\r\n\r\n", (Framing::Empty, true)),
-            ("HTTP/1.1 200\r\nConnection: close\r\nContent-Length: 1\r\n\r\n", (Framing::Length(1), false)),
+            (
+                "HTTP/1.1 200\r\nConnection: close\r\nContent-Length: 1\r\n\r\n",
+                (Framing::Length(1), false),
+            ),
             ("HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\n", (Framing::Length(1), false)),
-            ("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\n", (Framing::Length(1), true)),
+            (
+                "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\n",
+                (Framing::Length(1), true),
+            ),
         ] {
             assert_eq!(parse(head), Ok(expected), "{head}");
         }
@@ -220,7 +226,8 @@ mod tests {
     fn the_clients_head_has_nothing_of_the_upstreams_hop() {
         let input = b"HTTP/1.1 200 Fine\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nx-Kept: 2\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc";
         let head = parse_response(input, 64, false).unwrap().unwrap();
-        let style = ResponseStyle { is_http11: true, close: false, tell_keep_alive: false, upgrade: false };
+        let style =
+            ResponseStyle { is_http11: true, close: false, tell_keep_alive: false, upgrade: false };
         let mut out = Vec::new();
         write_response(input, 64, &head, style, &mut out).unwrap();
         assert_eq!(out, b"HTTP/1.1 200 Fine\r\nx-Kept: 2\r\nContent-Length: 3\r\n\r\n");
