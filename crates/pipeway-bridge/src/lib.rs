@@ -9,6 +9,8 @@ mod conn;
 mod deadline;
 mod error;
 mod exchange;
+#[doc(hidden)]
+pub mod fuzzing;
 mod head;
 mod policy;
 mod relay;
