@@ -30,11 +30,15 @@ pub(crate) fn read(text: &str, folder: &Path) -> (FileLayers, Vec<Problem>) {
     let (root, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         // What was recovered would only be complained of a second time.
-        let problems = errors.iter().map(|error| {
-            let at = error.span().unwrap_or(text.len()..text.len());
-            Problem::in_file(at, format!("not TOML: {}", error.message()))
-        });
-        return (FileLayers::default(), problems.collect());
+        let at = |error: &toml::de::Error| error.span().unwrap_or(text.len()..text.len());
+        let mut problems: Vec<Problem> = errors
+            .iter()
+            .map(|error| Problem::in_file(at(error), format!("not TOML: {}", error.message())))
+            .collect();
+        // The parser may come upon one place twice.
+        problems.sort_by_key(Problem::start);
+        problems.dedup();
+        return (FileLayers::default(), problems);
     }
     let mut reader = Reader { text, folder, problems: Vec::new() };
     let mut layers = FileLayers::default();
@@ -58,16 +62,19 @@ pub(crate) fn read(text: &str, folder: &Path) -> (FileLayers, Vec<Problem>) {
                 }
             }
             ("bridge", _) => reader.problems.push(
-                Problem::in_file(key.span(), "`bridge` is a list of tables")
-                    .hint("begin each bridge with a line [[bridge]], with two brackets on each side"),
+                Problem::in_file(key.span(), "`bridge` is a list of tables").hint(
+                    "begin each bridge with a line [[bridge]], with two brackets on each side",
+                ),
             ),
             (name @ ("events" | "defaults"), _) => reader
                 .problems
                 .push(Problem::in_file(value.span(), format!("`{name}` is a table, [{name}]"))),
             (name, _) => {
-                let problem = Problem::in_file(key.span(), format!("unknown key `{}`", name.escape_debug()));
+                let problem =
+                    Problem::in_file(key.span(), format!("unknown key `{}`", name.escape_debug()));
                 reader.problems.push(if has_key(BRIDGE_KEYS, name) || INNER.contains(&name) {
-                    problem.hint("it belongs into a table of a bridge: put it below a line [[bridge]]")
+                    problem
+                        .hint("it belongs into a table of a bridge: put it below a line [[bridge]]")
                 } else {
                     suggest(problem, name, TABLES)
                 });
@@ -119,16 +126,20 @@ impl Reader<'_> {
                 match value.get_ref() {
                     DeValue::Table(inner) => self.inner(&mut layer, inner, name),
                     _ => self.problems.push(
-                        Problem::in_file(value.span(), format!("`{name}` is a table"))
-                            .hint(format!("write [{}{name}], or {name}.KEY = VALUE", prefix(within))),
+                        Problem::in_file(value.span(), format!("`{name}` is a table")).hint(
+                            format!("write [{}{name}], or {name}.KEY = VALUE", prefix(within)),
+                        ),
                     ),
                 }
                 continue;
             }
             if within == "defaults" && matches!(name, "name" | "listen") {
                 self.problems.push(
-                    Problem::in_file(key.span(), format!("`{name}` can't be the same for all bridges"))
-                        .hint("write it in each [[bridge]]"),
+                    Problem::in_file(
+                        key.span(),
+                        format!("`{name}` can't be the same for all bridges"),
+                    )
+                    .hint("write it in each [[bridge]]"),
                 );
                 continue;
             }
@@ -212,11 +223,7 @@ fn has_key(keys: &[super::settings::Key], name: &str) -> bool {
     keys.iter().any(|key| key.name == name)
 }
 
-fn suggest<'k>(
-    problem: Problem,
-    name: &str,
-    names: impl IntoIterator<Item = &'k str>,
-) -> Problem {
+fn suggest<'k>(problem: Problem, name: &str, names: impl IntoIterator<Item = &'k str>) -> Problem {
     let names: Vec<&str> = names.into_iter().collect();
     match nearest(name, names.iter().copied()) {
         Some(near) => problem.hint(format!("did you mean `{near}`?")),
@@ -275,7 +282,7 @@ mod tests {
     fn every_syntax_error_of_a_file_is_told() {
         let found = messages("a = \nb = [\n[[bridge]\n");
         assert!(found.len() >= 2, "{found:?}");
-        assert!(found[0].starts_with("f:1:"), "{found:?}");
+        assert!(found[0].starts_with("f:1:5: not TOML"), "{found:?}");
     }
 
     #[test]

@@ -47,6 +47,14 @@ impl Problem {
         self
     }
 
+    /// Where in the file it is, for sorting; what is outside of it comes last.
+    pub(crate) fn start(&self) -> usize {
+        match &self.place {
+            Place::File(span) => span.start,
+            Place::Named(_) => usize::MAX,
+        }
+    }
+
     /// The problem as text: the place, the message, and for a file the line with a caret.
     pub(crate) fn render(&self, file: &str, text: &str) -> String {
         let mut out = match &self.place {
@@ -124,7 +132,8 @@ mod tests {
     #[test]
     fn a_problem_shows_its_line_with_a_caret() {
         let text = "[[bridge]]\nlisen = \"local:a\"\n";
-        let problem = Problem::in_file(11..16, "unknown key `lisen`").hint("did you mean `listen`?");
+        let problem =
+            Problem::in_file(11..16, "unknown key `lisen`").hint("did you mean `listen`?");
         assert_eq!(
             problem.render("p.toml", text),
             "p.toml:2:1: unknown key `lisen`\n   |\n 2 | lisen = \"local:a\"\n   | ^^^^^\n  hint: did you mean `listen`?"

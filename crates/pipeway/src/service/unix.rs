@@ -77,9 +77,10 @@ pub(crate) fn exposed_to_others(path: &Path) -> Option<String> {
     (mode & OTHERS != 0).then(|| format!("can be used by other users (mode {:04o})", mode & 0o7777))
 }
 
-/// Where the demonstration's service listens: a socket in `folder`.
+/// Where the demonstration's service listens: a socket below `folder`, in one of its own that
+/// the listener makes for its owner alone.
 pub(crate) fn demo_service_endpoint(folder: &Path) -> Result<Endpoint, String> {
-    format!("unix:{}", folder.join("service.sock").display())
+    format!("unix:{}", folder.join("run").join("service.sock").display())
         .parse()
         .map_err(|error: pipeway_transport::EndpointParseError| error.to_string())
 }
