@@ -15,7 +15,7 @@ use crate::config::{Count, EventsLayer, EventsTo, Size, Source, Sourced, Value};
 /// What stands below the list of commands.
 const AFTER_HELP: &str = "\
 Endpoints:
-  local:NAME          a private endpoint on every system: a named pipe on Windows, a Unix socket elsewhere
+  local:NAME          a private endpoint: a named pipe on Windows, a Unix socket elsewhere
   npipe:NAME          a Windows named pipe, also \\\\.\\pipe\\NAME
   unix:/path          a Unix socket
   tcp:127.0.0.1:PORT  a loopback port

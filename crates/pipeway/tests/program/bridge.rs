@@ -177,3 +177,22 @@ fn a_service_manager_is_told_that_it_is_ready() {
     assert_eq!(next(), "STOPPING=1");
     running.end().exits_with(0);
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_bridge_under_nohup_outlives_its_terminal() {
+    let room = Room::new();
+    let service = Service::fixed(HELLO);
+    let listen = unique_local();
+    let program = env!("CARGO_BIN_EXE_pipeway");
+    // The same environment as every other start, by way of nohup(1).
+    let mut command = std::process::Command::new("nohup");
+    command.args([program, "bridge", "--listen", &listen, "--to", &service.endpoint()]);
+    command.env("XDG_RUNTIME_DIR", room.path("run"));
+    let running = Running::start(command);
+    running.line();
+    running.signal("HUP");
+    assert_eq!(room.run(["curl", &listen, "/"]).exits_with(0).stdout(), "hello");
+    running.signal("TERM");
+    running.end().exits_with(0).says("stopping (SIGTERM)");
+}

@@ -42,6 +42,7 @@ fn binary_data_is_sent_as_it_is() {
     assert!(sent(&["--data-binary", "@data.txt", "/"], b"").ends_with("\n\none\ntwo\n"));
     assert!(sent(&["--data-binary", "@-", "/"], b"from stdin\n").ends_with("\n\nfrom stdin\n"));
     assert!(sent(&["--data-raw", "@data.txt", "/"], b"").ends_with("\n\n@data.txt"));
+    assert!(sent(&["-d", "-1", "/"], b"").ends_with("\n\n-1"));
 }
 
 #[test]
