@@ -192,7 +192,7 @@ fn deny(machine: &mut Machine, found: &mut Found) -> Outcome {
     let mut fetch = machine.command("cargo-deny");
     fetch.args(["--workspace", "fetch", "db"]);
     if let Err(why) = machine.wait_for(&mut fetch, 2 * MINUTE) {
-        let why = why.lines().next().unwrap_or_default().trim_end_matches(':').to_owned();
+        let why = why.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
         found.left_out.push(format!("advisories (their database can't be had here: {why})"));
         return Outcome::Passed;
     }
@@ -265,7 +265,7 @@ fn prepare_interop(machine: &mut Machine) -> Result<Option<std::path::PathBuf>, 
     let stamp = folder.join("node_modules/.package-lock.json");
     if !is_newer(&stamp, &folder.join("package-lock.json")) {
         eprintln!("installing from npm into {}", folder.display());
-        let mut npm = machine.command("npm");
+        let mut npm = machine.command(if cfg!(windows) { "npm.cmd" } else { "npm" });
         npm.args(["ci", "--no-audit", "--no-fund"]).current_dir(&folder);
         machine.wait_for(&mut npm, 10 * MINUTE)?;
     }
