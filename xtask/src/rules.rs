@@ -66,6 +66,7 @@ pub fn check(root: &Path) -> Result<(), String> {
     }
     findings.extend(prose::links(&files));
     findings.extend(prose::index(&files));
+    findings.extend(prose::named_tests(&files));
     if findings.is_empty() {
         eprintln!("{} files keep the rules", files.len());
         return Ok(());

@@ -86,6 +86,31 @@ pub fn links(files: &[File]) -> Vec<Finding> {
     findings
 }
 
+/// Every test that a page names as `CRATE/tests/file.rs::test` exists.
+pub fn named_tests(files: &[File]) -> Vec<Finding> {
+    let sources: HashMap<&str, &str> =
+        files.iter().map(|file| (file.path.as_str(), file.text.as_str())).collect();
+    let mut findings = Vec::new();
+    for file in pages(files) {
+        for (index, line) in file.text.lines().enumerate() {
+            // Every second part stands between backquotes.
+            for code in line.split('`').skip(1).step_by(2) {
+                let Some((path, test)) = code.split_once(".rs::") else { continue };
+                let path = format!("crates/{path}.rs");
+                let is_there = sources
+                    .get(path.as_str())
+                    .is_some_and(|text| text.contains(&format!("fn {test}(")));
+                if !is_there {
+                    let what = format!("there is no test `{code}` under crates/");
+                    let path = file.path.clone();
+                    findings.push(Finding { rule: "laws", path, line: index + 1, what });
+                }
+            }
+        }
+    }
+    findings
+}
+
 /// Every page under docs/ is reached from docs/README.md.
 pub fn index(files: &[File]) -> Vec<Finding> {
     const INDEX: &str = "docs/README.md";
@@ -210,6 +235,20 @@ mod tests {
             [file("a.md", "[a](b.md#what-it-is) [b](b.md#no)"), file("b.md", "## What it is")];
         let found: Vec<String> = links(&files).into_iter().map(|finding| finding.what).collect();
         assert_eq!(found, ["the link `b.md#no` leads to no heading"]);
+    }
+
+    #[test]
+    fn a_named_test_that_is_not_there_is_found() {
+        let files = [
+            file("crates/a/tests/b.rs", "#[test]\nfn holds() {}"),
+            file(
+                "docs/laws.md",
+                "`a/tests/b.rs::holds` `a/tests/b.rs::gone` `a/tests/c.rs::holds`",
+            ),
+        ];
+        let found: Vec<String> = named_tests(&files).into_iter().map(|f| f.what).collect();
+        assert_eq!(found.len(), 2);
+        assert!(found[0].contains("b.rs::gone") && found[1].contains("c.rs::holds"), "{found:?}");
     }
 
     #[test]

@@ -76,14 +76,12 @@ fn segments(name: &str) -> Vec<String> {
     segments
 }
 
-/// No code above the transport's `sys` and the service files names an operating system.
+/// No code but a crate's `sys` and the service files names an operating system.
 fn platform(path: &str, source: &Source, report: Report<'_>) {
     const RULE: &str = "platform";
-    let stem = |part: &str| matches!(part.trim_end_matches(".rs"), "service" | "signal");
-    let is_exempt = path.starts_with("crates/pipeway-transport/src/sys/")
-        || (path.starts_with("crates/pipeway/src/") && path.split('/').any(stem))
-        || path.starts_with("xtask/")
-        || is_test_file(path);
+    let is_place = |part: &str| matches!(part.trim_end_matches(".rs"), "sys" | "service");
+    let is_exempt =
+        path.split('/').any(is_place) || path.starts_with("xtask/") || is_test_file(path);
     if is_exempt {
         return;
     }
@@ -104,7 +102,7 @@ fn platform(path: &str, source: &Source, report: Report<'_>) {
         let words: Vec<&str> = identifiers(line).map(|(_, word)| word).collect();
         let has_cfg = words.iter().any(|word| matches!(*word, "cfg" | "cfg_attr"));
         if let Some(system) = words.iter().find(|word| has_cfg && SYSTEMS.contains(word)) {
-            report(RULE, number, format!("`{system}` in a cfg; it belongs in the transport's sys"));
+            report(RULE, number, format!("`{system}` in a cfg; it belongs in a `sys` module"));
         }
         let dense: String = line.chars().filter(|c| !c.is_whitespace()).collect();
         for wanted in PATHS {
@@ -112,7 +110,7 @@ fn platform(path: &str, source: &Source, report: Report<'_>) {
                 .match_indices(wanted)
                 .any(|(at, _)| !dense[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_'));
             if is_there {
-                report(RULE, number, format!("`{wanted}` belongs in the transport's sys"));
+                report(RULE, number, format!("`{wanted}` belongs in a `sys` module"));
             }
         }
     }
@@ -207,7 +205,7 @@ mod tests {
     #[test]
     fn sys_the_service_files_and_tests_may_name_an_operating_system() {
         let code = "#[cfg(unix)]\nfn a() {}";
-        for path in [SYS, TEST, "crates/pipeway/src/signal/unix.rs"] {
+        for path in [SYS, TEST, "crates/pipeway/src/service/unix.rs"] {
             assert_eq!(broken(path, code), [""; 0], "{path}");
         }
         assert_eq!(broken(LIBRARY, &format!("#[cfg(test)]\nmod tests {{\n{code}\n}}")), [""; 0]);
