@@ -542,3 +542,16 @@ fn head_timeout() -> Refused {
         "send it at once, or raise timeouts.head",
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_without_buffers_takes_less_than_four_kibibytes() {
+        fn size<F: Future>(_: fn(Session) -> F) -> usize {
+            std::mem::size_of::<F>()
+        }
+        assert!(size(Session::serve) < 4096, "{} bytes", size(Session::serve));
+    }
+}
