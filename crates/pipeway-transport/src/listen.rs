@@ -48,7 +48,7 @@ pub struct Listener {
 
 #[derive(Debug)]
 enum Inner {
-    Local(sys::LocalListener),
+    Local(Box<sys::LocalListener>),
     Tcp(TcpListener),
 }
 
@@ -104,7 +104,7 @@ impl Listener {
                 let private_folder = matches!(endpoint, Endpoint::Local(_));
                 let listener = sys::LocalListener::bind(&local, options, private_folder)?;
                 let activated = listener.is_activated();
-                Ok(Listener { inner: Inner::Local(listener), endpoint: local, activated })
+                Ok(Listener { inner: Inner::Local(Box::new(listener)), endpoint: local, activated })
             }
         }
     }

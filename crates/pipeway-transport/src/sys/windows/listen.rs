@@ -30,8 +30,9 @@ const WAITING_MAX: usize = 16;
 ///
 /// Several instances wait for clients at once. A client is handed over only when an instance
 /// that can take the next one exists; so the name never vanishes, and nobody else can take it.
-/// At the bound the last client stays connected and waits for a place, and further ones wait in
-/// the system's queue (error 231, which clients retry). An instance serves one client.
+/// At the bound the last instance's client stays connected, unserved, until an instance ends,
+/// and further clients wait in the system's queue (error 231, which they retry). An instance
+/// serves one client.
 #[derive(Debug)]
 pub(crate) struct LocalListener {
     name: PipeName,
@@ -146,9 +147,14 @@ impl LocalListener {
             if !self.waiting.is_empty() {
                 return Poll::Ready(self.hand_over(instance));
             }
+            let full = self.in_all() + 1 >= self.instances_max;
+            if full && !self.connected.is_empty() {
+                // The one behind it holds the name.
+                return Poll::Ready(self.hand_over(instance));
+            }
             // It stays connected until an instance can take the next client.
             self.connected.push_front(instance);
-            if self.in_all() >= self.instances_max {
+            if full {
                 return Poll::Pending;
             }
             if let Err(error) = filled {
@@ -307,4 +313,115 @@ fn taken(endpoint: &Endpoint, name: &PipeName, me: &Sid) -> Error {
 
 fn is_code(error: &io::Error, code: u32) -> bool {
     error.raw_os_error() == Some(code as i32)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU32;
+
+    use super::*;
+    use crate::sys::windows::pipe::Pipe;
+    use crate::sys::windows::security::Descriptor;
+
+    fn unique() -> PipeName {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let moment = std::time::UNIX_EPOCH.elapsed().unwrap().subsec_nanos();
+        format!("pipeway-listen-{}-{count}-{moment}", std::process::id()).parse().unwrap()
+    }
+
+    fn bind(access: Access) -> LocalListener {
+        let options = ListenOptions { access, ..ListenOptions::default() };
+        LocalListener::bind(&Endpoint::Pipe(unique()), &options, false).unwrap()
+    }
+
+    #[tokio::test]
+    async fn every_instance_has_the_descriptor_that_was_asked_for() {
+        for access in [Access::Owner, Access::Group("S-1-5-32-544".into())] {
+            let listener = bind(access);
+            assert!(listener.waiting.len() >= INSTANCES_MIN);
+            for instance in &listener.waiting {
+                let applied = security::read_back(instance.as_handle()).unwrap();
+                assert_eq!(listener.rules.wanted.difference(&applied), None);
+                assert_eq!(applied.owner.as_ref(), Some(&listener.me));
+                assert_eq!(applied.dacl, listener.rules.wanted.dacl);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_sees_the_owner_and_the_process_of_the_server() {
+        let listener = bind(Access::Owner);
+        let pipe = Pipe::open(&listener.name).unwrap();
+        let server = Server::of(pipe.as_handle());
+        assert_eq!(server.pid, Some(std::process::id()));
+        assert_eq!(server.owner.as_ref(), Some(&listener.me));
+        assert_eq!(server.user.as_ref(), Some(&listener.me));
+        assert!(server.is_trusted(&listener.me));
+    }
+
+    #[test]
+    fn a_server_of_another_owner_or_user_is_not_trusted() {
+        let me = Sid::from_text("S-1-5-21-1-2-3-1001");
+        let other = Sid::from_text("S-1-5-21-1-2-3-1002");
+        let system = Sid::from_text(Sid::SYSTEM);
+        let trusted = |owner: Option<&Sid>, user: Option<&Sid>| {
+            Server { pid: Some(1), owner: owner.cloned(), user: user.cloned() }.is_trusted(&me)
+        };
+        assert!(trusted(Some(&me), Some(&me)));
+        assert!(trusted(Some(&system), Some(&system)));
+        assert!(trusted(Some(&me), None));
+        assert!(!trusted(Some(&me), Some(&other)));
+        assert!(!trusted(Some(&other), Some(&me)));
+        assert!(!trusted(None, Some(&me)));
+        assert!(!trusted(None, None));
+    }
+
+    #[tokio::test]
+    #[ignore = "Wine does not enforce FILE_FLAG_FIRST_PIPE_INSTANCE"]
+    async fn the_system_refuses_a_first_instance_of_a_taken_name() {
+        let listener = bind(Access::Owner);
+        let error = Instance::create(&listener.name, true, &listener.rules.descriptor).unwrap_err();
+        assert!(is_code(&error, ERROR_ACCESS_DENIED), "{error}");
+        let endpoint = listener.endpoint.clone();
+        let error = create_error(&endpoint, &listener.name, &listener.me, error);
+        assert_eq!(error.kind(), ErrorKind::InUse);
+        assert_eq!(error.holder_pid(), Some(std::process::id()));
+    }
+
+    #[tokio::test]
+    #[ignore = "Wine does not enforce access lists on opening a pipe"]
+    async fn the_system_keeps_out_whom_the_access_list_does_not_name() {
+        let me = security::current_user().unwrap();
+        let name = unique();
+        let system_only = Descriptor::from_sddl(&format!("O:{me}G:{me}D:P(A;;FA;;;SY)")).unwrap();
+        let _instance = Instance::create(&name, true, &system_only).unwrap();
+        let error = Pipe::open(&name).unwrap_err();
+        assert!(is_code(&error, ERROR_ACCESS_DENIED), "{error}");
+        let error = taken(&Endpoint::Pipe(name.clone()), &name, &me);
+        assert_eq!(error.kind(), ErrorKind::InUse);
+        assert!(error.to_string().contains("does not let this user in"), "{error}");
+    }
+
+    #[tokio::test]
+    #[ignore = "Wine does not enforce access lists on opening a pipe"]
+    async fn the_rights_of_a_group_are_enough_to_connect_and_not_to_serve() {
+        let me = security::current_user().unwrap();
+        let name = unique();
+        let connect_only =
+            Descriptor::from_sddl(&format!("O:{me}G:{me}D:P(A;;0x12019b;;;{me})")).unwrap();
+        let _instance = Instance::create(&name, true, &connect_only).unwrap();
+        Pipe::open(&name).unwrap();
+        let error = Instance::create(&name, false, &connect_only).unwrap_err();
+        assert!(is_code(&error, ERROR_ACCESS_DENIED), "{error}");
+    }
+
+    #[tokio::test]
+    #[ignore = "Wine returns no integrity labels"]
+    async fn the_integrity_label_is_kept() {
+        let listener = bind(Access::Owner);
+        let applied = security::read_back(listener.waiting[0].as_handle()).unwrap();
+        assert_eq!(applied.label, listener.rules.wanted.label);
+        assert_eq!(applied.label.len(), 1);
+    }
 }
