@@ -1,6 +1,8 @@
 //! What every transport promises, over the local endpoint of the system that this runs on: a
 //! named pipe on Windows, a Unix socket elsewhere.
 
+#![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
+
 mod support;
 
 use std::time::{Duration, Instant};

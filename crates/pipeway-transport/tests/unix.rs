@@ -1,6 +1,7 @@
 //! What only Unix sockets have.
 
 #![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 mod support;
 

@@ -1,6 +1,7 @@
 //! What only named pipes have.
 
 #![cfg(windows)]
+#![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 mod support;
 
