@@ -139,7 +139,10 @@ impl Kit {
         // By its path: `cargo clippy` would find another toolchain's.
         let mut lint = self.with_environment(Command::new(clippy));
         lint.arg("clippy").args(self.target_arguments());
-        lint.args(["--workspace", "--exclude", "xtask", "--all-targets", "--", "-D", "warnings"]);
+        lint.args(["--workspace", "--exclude", "xtask", "--all-targets"]);
+        lint.args(["--", "-D", "warnings"]);
+        // For this target the macro's expansion of a `const` value looks like one that is not.
+        lint.args(["-A", "clippy::missing_const_for_thread_local"]);
         finish(lint, BUILD_LIMIT)
     }
 
