@@ -6,6 +6,7 @@ mod rules;
 mod source;
 mod test;
 mod tools;
+mod windows;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -15,6 +16,7 @@ cargo xtask COMMAND
 
   test [--no-install] [STEP...]   every check there is, or the named steps; `test --list` names them
   rules                           the house's own rules only
+  windows build|lint|test         the Windows program, cross-built, and its tests under Wine
 ";
 
 fn main() -> ExitCode {
@@ -24,6 +26,7 @@ fn main() -> ExitCode {
     let result = match command.as_str() {
         "test" => test::run(&rest),
         "rules" => rules::run(&rest),
+        "windows" => windows::run(&rest),
         "" | "help" | "-h" | "--help" => {
             print!("{HELP}");
             Ok(())

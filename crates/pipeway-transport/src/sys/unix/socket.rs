@@ -13,11 +13,12 @@ use rustix::net::SendFlags;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::folder::prepare_folder;
 use super::group::group_id;
 use super::lock::{Lock, LockError};
+use crate::backoff::Backoff;
 use crate::connect::timed_out;
 use crate::listen::accept_error;
 use crate::stream::{Probe, probe_socket};
@@ -118,6 +119,11 @@ impl LocalListener {
 
     pub(crate) fn is_activated(&self) -> bool {
         self.file.is_none()
+    }
+
+    /// Nothing to warn of: what would be is refused.
+    pub(crate) fn warnings(&self) -> &[String] {
+        &[]
     }
 
     pub(crate) fn poll_accept(
@@ -303,36 +309,6 @@ pub(crate) fn is_socket_hung_up(socket: &impl AsFd) -> bool {
 /// holds it.
 pub(crate) fn share_port_rules(socket: &Socket) -> io::Result<()> {
     socket.set_reuse_address(true)
-}
-
-/// Growing pauses with jitter, inside a deadline.
-struct Backoff {
-    ceiling: Duration,
-    seed: u64,
-}
-
-impl Backoff {
-    fn new() -> Self {
-        use std::hash::{BuildHasher, Hasher};
-        let seed = std::hash::RandomState::new().build_hasher().finish();
-        Backoff { ceiling: Duration::from_millis(2), seed }
-    }
-
-    /// Waits; `false` where the deadline has passed.
-    async fn wait(&mut self, deadline: Instant) -> bool {
-        let now = Instant::now();
-        if now >= deadline {
-            return false;
-        }
-        // xorshift64: only to keep many clients from coming back at the same moment.
-        self.seed ^= self.seed << 13;
-        self.seed ^= self.seed >> 7;
-        self.seed ^= self.seed << 17;
-        let pause = self.ceiling.mul_f64(0.5 + (self.seed % 1024) as f64 / 2048.0);
-        self.ceiling = (self.ceiling * 2).min(Duration::from_millis(100));
-        sleep_until((now + pause).min(deadline)).await;
-        true
-    }
 }
 
 /// The socket's file and the lock beside it.
