@@ -21,6 +21,7 @@ cargo xtask bench [OPTION...]
   --seconds N       how long each measurement of small exchanges takes [default: 3]
   --quick           a smoke run: one round, one second, small bodies, few sessions
   --events          measure the bridge a second time, writing its events to a file
+  --pipeway FILE    measure this program instead of building it
   --without WAY     leave out direct, pipeway, nginx or haproxy; may be given more than once
   --markdown FILE   write the tables into this page, between its `bench` marks
 ";
@@ -56,6 +57,7 @@ struct Options {
     body_bytes: u64,
     idle_sessions: u64,
     events: bool,
+    pipeway: Option<PathBuf>,
     without: Vec<String>,
     markdown: Option<PathBuf>,
 }
@@ -69,6 +71,7 @@ impl Options {
             body_bytes: 1 << 30,
             idle_sessions: 2000,
             events: false,
+            pipeway: None,
             without: Vec::new(),
             markdown: None,
         };
@@ -90,6 +93,7 @@ impl Options {
                     options.idle_sessions = 200;
                 }
                 "--events" => options.events = true,
+                "--pipeway" => options.pipeway = Some(PathBuf::from(value()?)),
                 "--without" => {
                     let way = value()?;
                     if !matches!(way.as_str(), "direct" | "pipeway" | "nginx" | "haproxy") {
@@ -166,24 +170,23 @@ struct Bench {
     folder: Folder,
     load: PathBuf,
     ways: Vec<Way>,
-    /// Keeps the upstream running.
-    _upstream: Server,
-    upstream: PathBuf,
+    upstream: Server,
 }
 
 impl Bench {
     fn set_up(options: Options) -> Result<Self, String> {
         let processors = Processors::choose()?;
         let with = |way: &str| !options.without.iter().any(|without| without == way);
-        let built = build(with("pipeway"))?;
+        let built = build(with("pipeway") && options.pipeway.is_none())?;
+        let program = options.pipeway.clone().unwrap_or_else(|| built.join("pipeway"));
         let mut ways = Vec::new();
         if with("direct") {
             ways.push(Way::Direct);
         }
         if with("pipeway") {
-            ways.push(Way::Pipeway { program: built.join("pipeway"), events: false });
+            ways.push(Way::Pipeway { program: program.clone(), events: false });
             if options.events {
-                ways.push(Way::Pipeway { program: built.join("pipeway"), events: true });
+                ways.push(Way::Pipeway { program, events: true });
             }
         }
         for (name, make) in [("nginx", Way::Nginx as fn(PathBuf) -> Way), ("haproxy", Way::Haproxy)]
@@ -201,9 +204,9 @@ impl Bench {
         let upstream = folder.path().join("upstream.sock");
         let mut command = pinned(processors.load, &load);
         command.arg("serve").arg(&upstream);
-        let server = Server::start(command, upstream.clone(), folder.path().join("upstream.log"))?;
-        let bench = Bench { options, processors, folder, load, ways, _upstream: server, upstream };
-        bench.warm_up(&bench.upstream)?;
+        let server = Server::start(command, upstream, folder.path().join("upstream.log"))?;
+        let bench = Bench { options, processors, folder, load, ways, upstream: server };
+        bench.warm_up(bench.upstream.socket())?;
         Ok(bench)
     }
 
@@ -223,9 +226,12 @@ impl Bench {
                     // Each way comes first in its turn.
                     let at = (at + round) % self.ways.len();
                     let way = &self.ways[at];
-                    let sample = self
-                        .sample(workload, way, servers[at].as_ref())
-                        .map_err(|error| format!("{way}, {workload:?}: {error}"))?;
+                    let sample =
+                        self.sample(workload, way, servers[at].as_ref()).map_err(|error| {
+                            let log = servers[at].as_ref().map(Server::log).unwrap_or_default();
+                            let upstream = self.upstream.log();
+                            format!("{way}, {workload:?}: {error}\n{log}{upstream}")
+                        })?;
                     let (_, _, samples) = results
                         .iter_mut()
                         .find(|result| result.0 == *way && result.1 == workload)
@@ -246,7 +252,7 @@ impl Bench {
         if workload == Workload::Idle {
             return self.idle(way);
         }
-        let socket = server.map_or(self.upstream.as_path(), Server::socket);
+        let socket = server.map_or(self.upstream.socket(), Server::socket);
         let seconds = self.options.seconds.to_string();
         let bytes = self.options.body_bytes.to_string();
         let arguments = |name: &str, connections: u32| {
@@ -289,7 +295,13 @@ impl Bench {
 
     /// What idle WebSockets take, in a process that has served nothing else.
     fn idle(&self, way: &Way) -> Result<Sample, String> {
-        let Some(server) = self.start(way)? else { return Ok(Sample::NOTHING) };
+        let Some(server) =
+            way.start(self.processors.proxy, self.upstream.socket(), self.folder.path())?
+        else {
+            return Ok(Sample::NOTHING);
+        };
+        // One session alone: memory that more had used would be used again, and not be seen.
+        Self::until_served(|| self.load(server.socket(), &["idle".to_owned(), "1".to_owned()]))?;
         let before = Usage::of(&server)?;
         let mut command = pinned(self.processors.load, &self.load);
         command.arg("idle").arg(server.socket()).arg(self.options.idle_sessions.to_string());
@@ -308,13 +320,14 @@ impl Bench {
         if !ready || !status.success() || !rest.starts_with("alive ") {
             return Err(format!("the idle sessions did not live: {line}{rest}{}", server.log()));
         }
-        let grown = after.memory.saturating_sub(before.memory) as f64;
+        let grown = after.memory as f64 - before.memory as f64;
         Ok(Sample { memory: grown / self.options.idle_sessions as f64, ..Sample::NOTHING })
     }
 
     /// `None` for the way without a proxy.
     fn start(&self, way: &Way) -> Result<Option<Server>, String> {
-        let server = way.start(self.processors.proxy, &self.upstream, self.folder.path())?;
+        let server =
+            way.start(self.processors.proxy, self.upstream.socket(), self.folder.path())?;
         if let Some(server) = &server {
             self.warm_up(server.socket())
                 .map_err(|error| format!("{way} does not serve: {error}\n{}", server.log()))?;
@@ -322,11 +335,16 @@ impl Bench {
         Ok(server)
     }
 
-    /// Asks until it is answered: the socket's file is there before anybody listens.
     fn warm_up(&self, socket: &Path) -> Result<(), String> {
+        let arguments = ["get".to_owned(), "4".to_owned(), "1".to_owned()];
+        Self::until_served(|| self.load(socket, &arguments))
+    }
+
+    /// Tries until it works: a socket's file is there before anybody listens.
+    fn until_served(load: impl Fn() -> Result<Told, String>) -> Result<(), String> {
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
-            match self.load(socket, &["get".to_owned(), "4".to_owned(), "1".to_owned()]) {
+            match load() {
                 Ok(_) => return Ok(()),
                 Err(error) if Instant::now() > deadline => return Err(error),
                 Err(_) => std::thread::sleep(Duration::from_millis(20)),

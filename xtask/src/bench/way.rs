@@ -131,6 +131,8 @@ http {{
       proxy_pass http://service;
       proxy_set_header Connection \"\";
       proxy_buffer_size 64k;
+      proxy_buffers 4 64k;
+      proxy_busy_buffers_size 64k;
     }}
     location /sink {{
       proxy_pass http://service;
@@ -149,13 +151,15 @@ http {{
     )
 }
 
-/// One thread, no log; upstream connections are shared among clients.
+/// One thread, no log; upstream connections are shared among clients, and the buffers are of
+/// nginx's size.
 fn haproxy(socket: &Path, upstream: &Path) -> String {
     let (socket, upstream) = (socket.display(), upstream.display());
     format!(
         "global
   nbthread 1
   maxconn 6000
+  tune.bufsize 65536
 defaults
   mode http
   timeout connect 5s
