@@ -85,6 +85,20 @@ pub enum EventKind {
     AcceptError,
 }
 
+impl EventKind {
+    /// The word that stands in the line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            EventKind::Start => "start",
+            EventKind::Stop => "stop",
+            EventKind::Session => "session",
+            EventKind::Request => "request",
+            EventKind::Upgrade => "upgrade",
+            EventKind::AcceptError => "accept_error",
+        }
+    }
+}
+
 /// One hop.
 #[derive(Clone, Copy, Debug)]
 pub struct Hop<'a> {
@@ -141,6 +155,21 @@ pub enum End {
     Cut,
 }
 
+impl End {
+    /// The word that stands in the line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            End::Complete => "complete",
+            End::ClientClosed => "client_closed",
+            End::UpstreamClosed => "upstream_closed",
+            End::Refused => "refused",
+            End::Timeout => "timeout",
+            End::Drained => "drained",
+            End::Cut => "cut",
+        }
+    }
+}
+
 /// What went wrong, and whose fault it was.
 #[derive(Clone, Copy, Debug)]
 pub struct Fault<'a> {
@@ -159,4 +188,15 @@ pub enum Side {
     Upstream,
     /// This program.
     Bridge,
+}
+
+impl Side {
+    /// The word that stands in the line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Side::Client => "client",
+            Side::Upstream => "upstream",
+            Side::Bridge => "bridge",
+        }
+    }
 }

@@ -1,9 +1,24 @@
 //! Typed events of sessions and requests, as JSON lines, and W3C trace context.
+//!
+//! An [`Event`] is borrowed from whoever tells it; a [`Sink`] makes a line of it on the caller's
+//! thread, without allocating, and a thread of the sink's own writes the lines in batches. Nothing
+//! that goes wrong with the writing reaches a session: it is counted ([`Sink::dropped`]) and told
+//! in the next line that can be written. `docs/reference/events.md` is the schema of the lines.
 
+mod clock;
 mod event;
+mod file;
+mod json;
+mod jsonl;
+mod redact;
+mod repeats;
 mod sink;
+mod sys;
 mod trace;
+mod writer;
 
 pub use event::{End, Event, EventKind, Fault, Hop, Http, PeerInfo, Side};
-pub use sink::{FileOptions, Sink, SinkOptions};
+pub use file::FileOptions;
+pub use json::MAX_VALUE_BYTES;
+pub use sink::{FLUSH_DEADLINE, Sink, SinkOptions};
 pub use trace::TraceContext;

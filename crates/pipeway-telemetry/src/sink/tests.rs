@@ -1,0 +1,304 @@
+use std::io::Write;
+use std::sync::mpsc::{Sender, channel};
+
+use super::*;
+use crate::{EventKind, Fault, Http, PeerInfo, Side, TraceContext};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Far beyond what any of these tests needs.
+const WATCHDOG: Duration = Duration::from_secs(60);
+
+fn event(number: u64) -> Event<'static> {
+    let mut event = Event::new(EventKind::Session, "api");
+    event.bytes_sent = number;
+    event
+}
+
+fn one_line(options: SinkOptions, event: &Event<'_>) -> Value {
+    let (sink, line_rx) = Sink::channel(1, options);
+    sink.emit(event);
+    serde_json::from_str(&line_rx.try_recv().unwrap()).unwrap()
+}
+
+fn http(target: &str) -> Http<'_> {
+    let (method, status, version) = ("GET", Some(200), "1.1");
+    Http { method, target, status, user_agent: None, version, upgrade: None }
+}
+
+/// A stream whose writes wait for leave, and may be told to fail.
+struct Gate {
+    entered_tx: Sender<Vec<u8>>,
+    leave_rx: Receiver<io::Result<()>>,
+}
+
+impl Write for Gate {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.entered_tx.send(bytes.to_vec()).unwrap();
+        self.leave_rx.recv_timeout(WATCHDOG).unwrap().map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn gated() -> (Sink, Receiver<Vec<u8>>, Sender<io::Result<()>>) {
+    let (entered_tx, entered_rx) = channel();
+    let (leave_tx, leave_rx) = channel();
+    let gate = Box::new(Gate { entered_tx, leave_rx });
+    (Sink::stream("gate", gate, SinkOptions::default()).unwrap(), entered_rx, leave_tx)
+}
+
+#[test]
+fn a_disabled_sink_takes_nothing() {
+    let sink = Sink::disabled();
+    assert!(!sink.is_enabled());
+    sink.emit(&event(1));
+    assert!(sink.flush());
+    assert_eq!(sink.dropped(), 0);
+}
+
+#[test]
+fn what_was_emitted_is_in_the_file_after_a_flush() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("events");
+    let sink = Sink::file(FileOptions::new(&path), SinkOptions::default()).unwrap();
+    for round in 0..100_u64 {
+        sink.emit(&event(round));
+        assert!(sink.flush());
+        let text = std::fs::read_to_string(&path).unwrap();
+        let last: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+        assert_eq!(last["bytes.sent"], round);
+    }
+}
+
+#[test]
+fn events_of_many_threads_are_all_written_each_in_its_order() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("events");
+    let sink = Sink::file(FileOptions::new(&path), SinkOptions::default()).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let sink = sink.clone();
+            scope.spawn(move || {
+                for number in 0..2000 {
+                    sink.emit(&Event { connection: Some(thread), ..event(number) });
+                }
+            });
+        }
+    });
+    assert!(sink.flush());
+    assert_eq!(sink.dropped(), 0);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let mut next = std::collections::HashMap::new();
+    for line in text.lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let expected = next.entry(line["connection.id"].as_str().unwrap().to_owned()).or_insert(0);
+        assert_eq!(line["bytes.sent"], *expected);
+        *expected += 1;
+    }
+    assert!(next.len() == 4 && next.values().all(|&count| count == 2000));
+}
+
+#[test]
+fn a_writer_that_stands_still_bounds_memory_and_the_loss_is_told() {
+    let (sink, entered_rx, leave_tx) = gated();
+    sink.emit(&event(0));
+    entered_rx.recv_timeout(WATCHDOG).unwrap();
+    let line = "x".repeat(crate::MAX_VALUE_BYTES);
+    let mut big = event(1);
+    big.bridge = &line;
+    let emitted = 2 * crate::writer::MAX_PENDING_BYTES / line.len();
+    for _ in 0..emitted {
+        sink.emit(&big);
+    }
+    let dropped = sink.dropped();
+    assert!(dropped > 0);
+    leave_tx.send(Ok(())).unwrap();
+    let batch = entered_rx.recv_timeout(WATCHDOG).unwrap();
+    assert!(batch.len() <= crate::writer::MAX_PENDING_BYTES);
+    let written = batch.iter().filter(|&&byte| byte == b'\n').count();
+    assert_eq!(written as u64 + dropped, emitted as u64);
+
+    leave_tx.send(Ok(())).unwrap();
+    sink.emit(&event(2));
+    let batch = entered_rx.recv_timeout(WATCHDOG).unwrap();
+    let line: Value = serde_json::from_slice(&batch).unwrap();
+    assert_eq!(line["events.dropped"], dropped);
+    leave_tx.send(Ok(())).unwrap();
+    sink.emit(&event(3));
+    let batch = entered_rx.recv_timeout(WATCHDOG).unwrap();
+    let line: Value = serde_json::from_slice(&batch).unwrap();
+    assert_eq!(line.get("events.dropped"), None);
+    leave_tx.send(Ok(())).unwrap();
+    assert!(sink.flush());
+}
+
+#[test]
+fn lines_that_cannot_be_written_are_counted_and_told_when_they_can() {
+    let (sink, entered_rx, leave_tx) = gated();
+    for _ in 0..3 {
+        sink.emit(&event(1));
+        entered_rx.recv_timeout(WATCHDOG).unwrap();
+        leave_tx.send(Err(io::ErrorKind::StorageFull.into())).unwrap();
+        assert!(sink.flush());
+    }
+    assert_eq!(sink.dropped(), 3);
+    sink.emit(&event(2));
+    let batch = entered_rx.recv_timeout(WATCHDOG).unwrap();
+    leave_tx.send(Ok(())).unwrap();
+    let line: Value = serde_json::from_slice(&batch).unwrap();
+    assert_eq!(line["events.dropped"], 3);
+}
+
+#[test]
+fn a_flush_gives_up_at_its_deadline() {
+    let (sink, entered_rx, leave_tx) = gated();
+    sink.emit(&event(1));
+    entered_rx.recv_timeout(WATCHDOG).unwrap();
+    let inner = sink.inner.as_ref().unwrap();
+    assert!(!inner.flush(Duration::from_millis(1)));
+    leave_tx.send(Ok(())).unwrap();
+    assert!(inner.flush(WATCHDOG));
+}
+
+#[test]
+fn the_writer_ends_with_the_last_clone_and_writes_what_is_left() {
+    let (sink, entered_rx, leave_tx) = gated();
+    sink.emit(&event(1));
+    entered_rx.recv_timeout(WATCHDOG).unwrap();
+    sink.emit(&event(2));
+    let clone = sink.clone();
+    drop(sink);
+    drop(clone);
+    leave_tx.send(Ok(())).unwrap();
+    let last = entered_rx.recv_timeout(WATCHDOG).unwrap();
+    assert!(last.ends_with(b"\"bytes.sent\":2}\n"));
+    leave_tx.send(Ok(())).unwrap();
+    assert!(
+        entered_rx
+            .recv_timeout(WATCHDOG)
+            .is_err_and(|error| { error == std::sync::mpsc::RecvTimeoutError::Disconnected })
+    );
+}
+
+#[test]
+fn a_full_channel_and_one_without_a_reader_drop_and_count() {
+    let (sink, line_rx) = Sink::channel(2, SinkOptions::default());
+    for number in 0..5 {
+        sink.emit(&event(number));
+    }
+    assert_eq!(sink.dropped(), 3);
+    assert_eq!(line_rx.try_iter().count(), 2);
+    sink.emit(&event(5));
+    let line: Value = serde_json::from_str(&line_rx.try_recv().unwrap()).unwrap();
+    assert_eq!(line["events.dropped"], 3);
+    drop(line_rx);
+    sink.emit(&event(6));
+    assert_eq!(sink.dropped(), 4);
+}
+
+#[test]
+fn repeated_accept_errors_are_one_line_and_the_rest_is_told_at_the_flush() {
+    let (sink, line_rx) = Sink::channel(100, SinkOptions::default());
+    let mut failure = Event::new(EventKind::AcceptError, "api");
+    failure.error = Some(Fault { kind: "too_many_files", side: Side::Bridge });
+    let start = Instant::now();
+    for _ in 0..50 {
+        sink.emit(&failure);
+    }
+    sink.flush();
+    sink.flush();
+    let lines: Vec<Value> =
+        line_rx.try_iter().map(|line| serde_json::from_str(&line).unwrap()).collect();
+    let repeated: u64 = lines.iter().map(|line| line["repeated"].as_u64().unwrap_or(0)).sum();
+    assert_eq!(repeated + lines.len() as u64, 50);
+    assert!(lines.len() as u64 <= 2 + start.elapsed().as_secs());
+    assert_eq!(lines.last().unwrap()["error.type"], "too_many_files");
+}
+
+#[test]
+fn a_query_is_written_only_where_it_was_asked_for() {
+    let mut event = event(0);
+    event.http = Some(http("http://me:secret@localhost/a?token=secret"));
+    let line = one_line(SinkOptions::default(), &event);
+    assert_eq!(line["url.path"], "/a");
+    assert!(!line.to_string().contains("secret"));
+    let line = one_line(SinkOptions { show_query: true, ..SinkOptions::default() }, &event);
+    assert_eq!((&line["url.path"], &line["url.query"]), (&"/a".into(), &"token=secret".into()));
+    assert!(!line.to_string().contains("me:"));
+}
+
+#[test]
+fn a_sid_is_hashed_unless_asked_for() {
+    let mut event = event(0);
+    event.peer = PeerInfo { sid: Some("S-1-5-21-1-2-3-1001"), ..PeerInfo::default() };
+    let line = one_line(SinkOptions::default(), &event);
+    let hashed = line["peer.sid"].as_str().unwrap();
+    assert!(hashed.starts_with("fnv1a:") && hashed.len() == 22, "{hashed}");
+    assert_eq!(line["peer.sid"], one_line(SinkOptions::default(), &event)["peer.sid"]);
+    let line = one_line(SinkOptions { show_sid: true, ..SinkOptions::default() }, &event);
+    assert_eq!(line["peer.sid"], "S-1-5-21-1-2-3-1001");
+}
+
+#[test]
+fn an_unknown_method_is_other_and_stands_beside_it() {
+    let mut event = event(0);
+    event.http = Some(Http { method: "BREW", ..http("/") });
+    let line = one_line(SinkOptions::default(), &event);
+    assert_eq!(line["http.request.method"], "_OTHER");
+    assert_eq!(line["http.request.method_original"], "BREW");
+}
+
+#[test]
+fn only_an_upgrade_is_named_by_its_token() {
+    let mut event = event(0);
+    event.http = Some(Http { upgrade: Some("WebSocket"), ..http("/") });
+    assert_eq!(one_line(SinkOptions::default(), &event)["network.protocol.name"], "http");
+    event.kind = EventKind::Upgrade;
+    let line = one_line(SinkOptions::default(), &event);
+    assert_eq!(line["network.protocol.name"], "websocket");
+    assert_eq!(line.get("network.protocol.version"), None);
+}
+
+#[test]
+fn the_ids_join_the_events_of_one_session() {
+    let (sink, line_rx) = Sink::channel(10, SinkOptions::default());
+    let root = TraceContext::new_root();
+    sink.emit(&Event { connection: Some(7), request: Some(2), trace: Some(root), ..event(0) });
+    sink.emit(&Event { connection: Some(7), ..event(0) });
+    sink.emit(&Event { connection: Some(8), ..event(0) });
+    let lines: Vec<Value> =
+        line_rx.try_iter().map(|line| serde_json::from_str(&line).unwrap()).collect();
+    let id = lines[0]["connection.id"].as_str().unwrap();
+    assert_eq!(id.len(), 16);
+    assert_eq!(lines[0]["request.id"], format!("{id}-2"));
+    assert_eq!(lines[1]["connection.id"], id);
+    assert_ne!(lines[2]["connection.id"], id);
+    let header = String::from_utf8(root.write_header().to_vec()).unwrap();
+    let ids = [&lines[0]["trace_id"], &lines[0]["span_id"]].map(|id| id.as_str().unwrap());
+    assert_eq!(header, format!("00-{}-{}-01", ids[0], ids[1]));
+}
+
+#[test]
+fn a_line_holds_the_longest_values_in_its_bound() {
+    let worst = "\u{1}".repeat(2 * crate::MAX_VALUE_BYTES);
+    let hop = crate::Hop { mode: &worst, endpoint: &worst };
+    let mut event = Event::new(EventKind::Upgrade, &worst);
+    event.transport = Some(hop);
+    event.upstream = Some(hop);
+    let target = format!("/{worst}?{worst}");
+    event.http = Some(Http {
+        method: &worst,
+        target: &target,
+        user_agent: Some(worst.as_bytes()),
+        version: &worst,
+        ..http("")
+    });
+    event.peer.sid = Some(&worst);
+    event.error = Some(Fault { kind: &worst, side: Side::Client });
+    let (sink, line_rx) = Sink::channel(1, SinkOptions { show_query: true, show_sid: true });
+    sink.emit(&event);
+    assert!(line_rx.try_recv().unwrap().len() < crate::writer::MAX_LINE_BYTES);
+}

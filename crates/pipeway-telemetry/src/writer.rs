@@ -1,0 +1,313 @@
+//! The thread that writes, and what it shares with those who emit.
+
+use std::fmt;
+use std::io::{self, ErrorKind, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::file::RotatingFile;
+
+/// What may wait to be written. As much again may be in the writer's hands.
+pub(crate) const MAX_PENDING_BYTES: usize = 4 << 20;
+
+/// No line is longer: some twenty values of at most [`crate::MAX_VALUE_BYTES`] bytes, each of
+/// which becomes six at most.
+pub(crate) const MAX_LINE_BYTES: usize = 256 << 10;
+
+/// After a write, how long lines are collected for the next. Waking the writer costs whoever
+/// emits more than the line does.
+const LINGER: Duration = Duration::from_millis(20);
+
+/// So much ends the collecting early.
+const WAKE_BYTES: usize = 512 << 10;
+
+/// What the buffers keep when there is nothing to do.
+const IDLE_BYTES: usize = 64 << 10;
+
+/// Lines on their way to the writer.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    /// Told to the writer: there is something to do.
+    work: Condvar,
+    /// Told to those who flush: something was written.
+    progress: Condvar,
+    /// Lines that writing lost.
+    lost: AtomicU64,
+}
+
+#[derive(Debug)]
+struct State {
+    pending: Vec<u8>,
+    writer: Writer,
+    /// Batches that the writer took, and that it is done with.
+    taken: u64,
+    done: u64,
+    flushing: u32,
+    closed: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Writer {
+    /// It waits for a line.
+    Asleep,
+    /// It lets lines collect.
+    Lingering,
+    /// It will look for lines by itself.
+    Awake,
+}
+
+/// Where lines go.
+pub(crate) enum Output {
+    File(RotatingFile),
+    Stream { name: &'static str, stream: Box<dyn Write + Send>, torn: bool },
+}
+
+impl Queue {
+    /// Starts the thread.
+    pub(crate) fn start(output: Output) -> io::Result<Arc<Self>> {
+        let queue = Arc::new(Queue {
+            state: Mutex::new(State {
+                pending: Vec::with_capacity(IDLE_BYTES),
+                writer: Writer::Awake,
+                taken: 0,
+                done: 0,
+                flushing: 0,
+                closed: false,
+            }),
+            work: Condvar::new(),
+            progress: Condvar::new(),
+            lost: AtomicU64::new(0),
+        });
+        let ours = Arc::clone(&queue);
+        std::thread::Builder::new()
+            .name("pipeway-events".to_owned())
+            .spawn(move || ours.run(output))?;
+        Ok(queue)
+    }
+
+    /// Lets `write` append one line without its newline, or drops it where there is no room.
+    /// Returns whether it was taken.
+    pub(crate) fn push(&self, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+        let mut state = self.lock();
+        if state.pending.len() > MAX_PENDING_BYTES - MAX_LINE_BYTES {
+            return false;
+        }
+        write(&mut state.pending);
+        state.pending.push(b'\n');
+        let wake = match state.writer {
+            Writer::Asleep => true,
+            Writer::Lingering => state.pending.len() >= WAKE_BYTES,
+            Writer::Awake => false,
+        };
+        if wake {
+            state.writer = Writer::Awake;
+            drop(state);
+            self.work.notify_one();
+        }
+        true
+    }
+
+    /// How many lines writing lost.
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Waits until what was pushed before is written or lost. Returns whether that was so before
+    /// `deadline`.
+    pub(crate) fn flush(&self, deadline: Duration) -> bool {
+        let start = Instant::now();
+        let mut state = self.lock();
+        let until = state.taken + u64::from(!state.pending.is_empty());
+        state.flushing += 1;
+        self.work.notify_one();
+        while state.done < until {
+            let Some(left) = deadline.checked_sub(start.elapsed()) else { break };
+            state =
+                self.progress.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state.flushing -= 1;
+        state.done >= until
+    }
+
+    /// Lets the writer end once it has written what is there.
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+        self.work.notify_one();
+    }
+
+    fn run(&self, mut output: Output) {
+        let mut batch = Vec::with_capacity(IDLE_BYTES);
+        let mut told = false;
+        let mut state = self.lock();
+        loop {
+            while state.pending.is_empty() {
+                if state.closed {
+                    return;
+                }
+                batch.shrink_to(IDLE_BYTES);
+                state.pending.shrink_to(IDLE_BYTES);
+                state.writer = Writer::Asleep;
+                state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+            state.writer = Writer::Awake;
+            std::mem::swap(&mut state.pending, &mut batch);
+            state.taken += 1;
+            drop(state);
+
+            let lost = output.write(&batch).err();
+            batch.clear();
+            if let Some(lost) = &lost
+                && !std::mem::replace(&mut told, true)
+            {
+                output.complain(&lost.error);
+            }
+
+            self.lost.fetch_add(lost.map_or(0, |lost| lost.lines), Ordering::Relaxed);
+            state = self.lock();
+            state.done += 1;
+            self.progress.notify_all();
+            if !state.closed && state.flushing == 0 && state.pending.len() < WAKE_BYTES {
+                state.writer = Writer::Lingering;
+                let waited = self.work.wait_timeout(state, LINGER);
+                state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            }
+        }
+    }
+
+    /// Whoever panicked while holding the lock left at worst half a line.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Output {
+    fn write(&mut self, lines: &[u8]) -> Result<(), Lost> {
+        match self {
+            Output::File(file) => file.write(lines),
+            Output::Stream { stream, torn, .. } => write_lines(stream, lines, torn),
+        }
+    }
+
+    /// Where stderr cannot be written either, there is nobody to tell.
+    fn complain(&self, error: &io::Error) {
+        let mut stderr = io::stderr().lock();
+        let _ = match self {
+            Output::File(file) => write!(stderr, "pipeway: events for {}", file.path().display()),
+            Output::Stream { name, .. } => write!(stderr, "pipeway: events for {name}"),
+        };
+        let _ = writeln!(
+            stderr,
+            " are being lost: {error}. They are counted, and the next line that can be written \
+             says how many; make room or mend the permissions, a restart is not needed."
+        );
+    }
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Output::File(file) => file.fmt(f),
+            Output::Stream { name, .. } => f.write_str(name),
+        }
+    }
+}
+
+/// Lines that could not be written.
+#[derive(Debug)]
+pub(crate) struct Lost {
+    pub(crate) lines: u64,
+    /// Bytes that were written before the failure.
+    pub(crate) written: u64,
+    pub(crate) error: io::Error,
+}
+
+impl Lost {
+    pub(crate) fn all(lines: &[u8], error: io::Error) -> Self {
+        Lost { lines: Self::count(lines), written: 0, error }
+    }
+
+    pub(crate) fn count(lines: &[u8]) -> u64 {
+        lines.iter().filter(|&&byte| byte == b'\n').count() as u64
+    }
+}
+
+/// Writes whole lines. `torn` says, before and after, whether the output ends within a line; the
+/// rest of such a line is never written, its end is.
+pub(crate) fn write_lines(
+    stream: &mut impl Write,
+    lines: &[u8],
+    torn: &mut bool,
+) -> Result<(), Lost> {
+    if *torn {
+        write_all(stream, b"\n").map_err(|(_, error)| Lost::all(lines, error))?;
+        *torn = false;
+    }
+    write_all(stream, lines).map_err(|(written, error)| {
+        *torn = written > 0 && lines[written - 1] != b'\n';
+        Lost { written: written as u64, ..Lost::all(&lines[written..], error) }
+    })
+}
+
+/// As `Write::write_all`, but says how far it came.
+fn write_all(stream: &mut impl Write, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
+    let mut written = 0;
+    while written < bytes.len() {
+        match stream.write(&bytes[written..]) {
+            Ok(0) => return Err((written, ErrorKind::WriteZero.into())),
+            Ok(count) => written += count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err((written, error)),
+        }
+    }
+    stream.flush().map_err(|error| (written, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes so many bytes, then fails.
+    struct Full {
+        room: usize,
+        taken: Vec<u8>,
+    }
+
+    impl Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let count = bytes.len().min(self.room);
+            if count == 0 {
+                return Err(ErrorKind::StorageFull.into());
+            }
+            self.room -= count;
+            self.taken.extend_from_slice(&bytes[..count]);
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_that_did_not_fit_are_counted_and_the_torn_one_is_ended() {
+        let mut full = Full { room: 5, taken: Vec::new() };
+        let mut torn = false;
+        let lost = write_lines(&mut full, b"11\n22\n33\n", &mut torn).unwrap_err();
+        assert_eq!((lost.lines, lost.written, torn), (2, 5, true));
+        let lost = write_lines(&mut full, b"44\n", &mut torn).unwrap_err();
+        assert_eq!((lost.lines, torn), (1, true));
+        full.room = 100;
+        write_lines(&mut full, b"55\n", &mut torn).unwrap();
+        assert_eq!((full.taken.as_slice(), torn), (&b"11\n22\n55\n"[..], false));
+    }
+
+    #[test]
+    fn a_failure_between_lines_leaves_nothing_torn() {
+        let mut full = Full { room: 3, taken: Vec::new() };
+        let mut torn = false;
+        let lost = write_lines(&mut full, b"11\n22\n", &mut torn).unwrap_err();
+        assert_eq!((lost.lines, torn), (1, false));
+    }
+}

@@ -1,0 +1,222 @@
+//! Holds the lines against `docs/reference/events.md`.
+
+#![allow(clippy::unwrap_used, reason = "a helper of tests that panics fails its test")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use pipeway_telemetry::{
+    End, Event, EventKind, Fault, Hop, Http, MAX_VALUE_BYTES, PeerInfo, Side, Sink, SinkOptions,
+    TraceContext,
+};
+use serde_json::Value;
+
+const PAGE: &str = include_str!("../../../docs/reference/events.md");
+
+const KINDS: [EventKind; 6] = [
+    EventKind::Start,
+    EventKind::Stop,
+    EventKind::Session,
+    EventKind::Request,
+    EventKind::Upgrade,
+    EventKind::AcceptError,
+];
+
+const ENDS: [End; 7] = [
+    End::Complete,
+    End::ClientClosed,
+    End::UpstreamClosed,
+    End::Refused,
+    End::Timeout,
+    End::Drained,
+    End::Cut,
+];
+
+#[derive(Debug)]
+struct Field {
+    kind: String,
+    always: BTreeSet<String>,
+    allowed: BTreeSet<String>,
+    example: Value,
+}
+
+/// The rows of the table whose first column is headed `head`, as trimmed cells.
+fn rows(head: &str) -> Vec<Vec<&'static str>> {
+    let mut lines = PAGE.lines().skip_while(|line| !line.starts_with(&format!("| {head} |")));
+    assert!(lines.next().is_some() && lines.next().is_some_and(|line| line.starts_with("|---")));
+    lines
+        .take_while(|line| line.starts_with('|'))
+        .map(|line| {
+            let inner = line.strip_prefix('|').unwrap().strip_suffix('|').unwrap();
+            inner.split('|').map(str::trim).collect()
+        })
+        .collect()
+}
+
+fn bare(cell: &str) -> &str {
+    cell.strip_prefix('`').and_then(|cell| cell.strip_suffix('`')).unwrap()
+}
+
+fn kinds(cell: &str) -> BTreeSet<String> {
+    match cell {
+        "" => BTreeSet::new(),
+        "all" => KINDS.iter().map(|kind| kind.as_str().to_owned()).collect(),
+        some => some.split(", ").map(str::to_owned).collect(),
+    }
+}
+
+fn schema() -> BTreeMap<String, Field> {
+    let mut fields = BTreeMap::new();
+    for row in rows("field") {
+        let [name, kind, always, may, _meaning, example] = row[..] else { panic!("{row:?}") };
+        let always = kinds(always);
+        let allowed = kinds(may).union(&always).cloned().collect();
+        let example = serde_json::from_str(bare(example)).unwrap();
+        let field = Field { kind: kind.to_owned(), always, allowed, example };
+        assert!(fields.insert(bare(name).to_owned(), field).is_none(), "{name} stands twice");
+    }
+    fields
+}
+
+fn is_of_type(value: &Value, kind: &str) -> bool {
+    match kind {
+        "string" => value.is_string(),
+        "integer" => value.is_u64(),
+        "number" => value.is_f64(),
+        "boolean" => value.is_boolean(),
+        other => panic!("the table has an unknown type {other}"),
+    }
+}
+
+/// An event with everything in it that a line of its kind may hold.
+fn full(kind: EventKind) -> Event<'static> {
+    let mut event = Event::new(kind, "api");
+    event.transport = Some(Hop { mode: "named_pipe", endpoint: r"\\.\pipe\api" });
+    event.upstream = Some(Hop { mode: "tcp", endpoint: "tcp:127.0.0.1:3000" });
+    event.socket_activation = true;
+    event.error = Some(Fault { kind: "upstream_closed", side: Side::Upstream });
+    if kind == EventKind::Stop {
+        event.end = Some(End::Drained);
+    }
+    if matches!(kind, EventKind::Session | EventKind::Request | EventKind::Upgrade) {
+        event.connection = Some(7);
+        event.http = Some(Http {
+            method: "PROPFIND",
+            target: "/v1/items?page=2",
+            status: Some(207),
+            user_agent: Some(b"curl/8.14.1"),
+            version: "1.1",
+            upgrade: Some("websocket"),
+        });
+        event.bytes_received = 312;
+        event.bytes_sent = 5120;
+        event.total = Some(Duration::from_micros(12_345));
+        event.connect = Some(Duration::from_micros(210));
+        event.first_byte = Some(Duration::from_millis(11));
+        event.peer = PeerInfo { pid: Some(4711), uid: Some(1000), sid: Some("S-1-5-18") };
+        event.end = Some(End::UpstreamClosed);
+    }
+    if matches!(kind, EventKind::Request | EventKind::Upgrade) {
+        event.request = Some(1);
+        event.trace = Some(TraceContext::new_root());
+    }
+    event
+}
+
+/// Lines of every kind: as empty as they get, full, repeated, and after a loss.
+fn lines() -> Vec<Value> {
+    let options = SinkOptions { show_query: true, show_sid: false };
+    let (sink, line_rx) = Sink::channel(32, options);
+    for kind in KINDS {
+        sink.emit(&Event::new(kind, "api"));
+        sink.emit(&full(kind));
+    }
+    for _ in 0..1000 {
+        sink.emit(&full(EventKind::AcceptError));
+    }
+    sink.flush();
+    let mut lines: Vec<String> = line_rx.try_iter().collect();
+
+    for _ in 0..40 {
+        sink.emit(&full(EventKind::Request));
+    }
+    lines.extend(line_rx.try_iter());
+    sink.emit(&full(EventKind::Stop));
+    lines.extend(line_rx.try_iter());
+    lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn every_line_keeps_to_the_table() {
+    let schema = schema();
+    for line in lines() {
+        let line = line.as_object().unwrap();
+        let event = line["event"].as_str().unwrap();
+        for (name, value) in line {
+            let field = schema.get(name).unwrap_or_else(|| panic!("{name} is not in the table"));
+            assert!(is_of_type(value, &field.kind), "{name} is {value}, not {}", field.kind);
+            assert!(field.allowed.contains(event), "{name} is in a line of {event}");
+        }
+        for (name, field) in &schema {
+            assert!(
+                !field.always.contains(event) || line.contains_key(name),
+                "{name} is missing in a line of {event}"
+            );
+        }
+        assert_eq!(line.contains_key("error.type"), line.contains_key("error.side"));
+    }
+}
+
+#[test]
+fn every_field_of_the_table_is_emitted_by_every_kind_it_names() {
+    let lines = lines();
+    for (name, field) in schema() {
+        // A loss is told by whatever line comes next; one is enough.
+        if name == "events.dropped" {
+            assert!(lines.iter().any(|line| line.get(&name).is_some()), "{name}");
+            continue;
+        }
+        for kind in &field.allowed {
+            // The version is that of HTTP, which an upgraded connection no longer speaks.
+            if name == "network.protocol.version" && kind == "upgrade" {
+                continue;
+            }
+            let emitted =
+                lines.iter().any(|line| line["event"] == **kind && line.get(&name).is_some());
+            assert!(emitted, "{name} in {kind}");
+        }
+    }
+}
+
+#[test]
+fn every_example_is_of_its_type() {
+    for (name, field) in schema() {
+        assert!(is_of_type(&field.example, &field.kind), "{name}: {}", field.example);
+    }
+}
+
+#[test]
+fn the_page_names_every_kind_end_and_side_and_no_others() {
+    let listed = |head| rows(head).iter().map(|row| bare(row[0])).collect::<BTreeSet<_>>();
+    assert_eq!(listed("`event` | told"), KINDS.iter().map(|kind| kind.as_str()).collect());
+    assert_eq!(listed("`end` | means"), ENDS.iter().map(|end| end.as_str()).collect());
+    let row = rows("field").into_iter().find(|row| bare(row[0]) == "error.side").unwrap();
+    for side in [Side::Client, Side::Upstream, Side::Bridge] {
+        assert!(row[4].contains(&format!("`{}`", side.as_str())));
+    }
+}
+
+#[test]
+fn the_page_states_the_longest_value() {
+    assert!(PAGE.contains(&format!("A value longer than {MAX_VALUE_BYTES} bytes")));
+}
+
+#[test]
+fn a_time_is_rfc_3339_with_microseconds() {
+    for line in lines() {
+        let time = line["time"].as_str().unwrap();
+        let shape: String =
+            time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+        assert_eq!(shape, "0000-00-00T00:00:00.000000Z");
+    }
+}
