@@ -98,7 +98,8 @@ fn the_events_of_one_session_share_its_id() {
         assert_ne!(told[0]["request.id"], told[1]["request.id"]);
         // The second request used the first one's connection.
         assert!(told[1]["duration.connect_ms"].is_null());
-        let sum = |name: &str| told.iter().map(|e| e[name].as_u64().expect("a number")).sum::<u64>();
+        let sum =
+            |name: &str| told.iter().map(|e| e[name].as_u64().expect("a number")).sum::<u64>();
         assert_eq!(session["bytes.received"], sum("bytes.received"));
         assert_eq!(session["bytes.sent"], sum("bytes.sent"));
     });
@@ -127,13 +128,14 @@ fn a_session_is_told_with_its_peer() {
 fn an_upgraded_session_is_told_when_it_ends_with_its_bytes() {
     run(async {
         let mut rig = Rig::start();
-        let request =
-            "GET /ws?token=secret HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+        let request = "GET /ws?token=secret HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
         let mut client = rig.client_that_sent(request).await;
         let mut upstream = rig.upstream.accept().await;
         upstream.head().await;
         upstream
-            .send("HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello")
+            .send(
+                "HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello",
+            )
             .await;
         client.head().await;
         client.expect("hello").await;
@@ -158,7 +160,9 @@ fn an_upgraded_session_whose_upstream_died_says_so() {
     run(async {
         let mut rig = Rig::start();
         let mut client = rig
-            .client_that_sent("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+            .client_that_sent(
+                "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+            )
             .await;
         let mut upstream = rig.upstream.accept().await;
         upstream.head().await;
@@ -296,7 +300,7 @@ fn a_session_that_finished_while_draining_and_one_that_was_cut_are_told_apart() 
         assert_eq!(finishes.answer().await.text(), "done");
         let event = rig.event("session").await;
         ended(&event, "drained", None);
-        hangs.to_end().await;
+        hangs.until_end().await;
         let event = rig.event("session").await;
         assert_eq!(event["end"], "cut", "{event}");
         let summary = rig.stopped().await;

@@ -30,7 +30,8 @@ fn an_absent_upstream_is_told_and_when_to_come_back() {
         let rig = before_nobody();
         let mut client = rig.client_that_sent(get("/")).await;
         let answer = client.refusal(503, "upstream_absent").await;
-        let after: u32 = answer.head.get("retry-after").expect("Retry-After").parse().expect("seconds");
+        let after: u32 =
+            answer.head.get("retry-after").expect("Retry-After").parse().expect("seconds");
         assert!((1..=60).contains(&after));
         // With a body on its way the client is told as well.
         let mut client = rig.client_that_sent(post("/", "body")).await;
@@ -107,7 +108,8 @@ fn an_upstream_whose_queue_is_full_is_waited_for_within_the_deadline() {
         let options = ListenOptions { backlog: 0, ..ListenOptions::default() };
         let mut full = Upstream::bind_with(&endpoint, &options);
         // A queue of zero takes one.
-        let _queued = pipeway_transport::connect(&endpoint, &Default::default()).await.expect("one");
+        let _queued =
+            pipeway_transport::connect(&endpoint, &Default::default()).await.expect("one");
         let mut client = rig.client_that_sent(get("/")).await;
         let answer = client.answer().await;
         let kind = answer.error_kind();
@@ -258,7 +260,7 @@ fn an_answer_cut_short_never_looks_complete() {
                     let seen = client.head().await;
                     upstream.send(part).await;
                     drop(upstream);
-                    let rest = client.to_end().await;
+                    let rest = client.until_end().await;
                     match seen.length().expect("framing") {
                         Length::Bytes(count) => assert!(rest.len() < count),
                         Length::Chunks => assert!(!rest.ends_with(b"0\r\n\r\n"), "{rest:?}"),
@@ -270,7 +272,7 @@ fn an_answer_cut_short_never_looks_complete() {
                 match client.answer_or_cut().await {
                     // Where nothing had been sent to the client yet, the truth can be told.
                     Ok(answer) => assert_eq!(answer.error_kind(), "upstream_closed"),
-                    Err(cut) => assert!(b"some".starts_with(&*cut.0) || cut.0.len() <= 12),
+                    Err(cut) => assert!(b"some".starts_with(&cut.0) || cut.0.len() <= 12),
                 }
                 client.ends().await;
             });
@@ -301,15 +303,17 @@ fn an_answer_that_only_a_close_would_end_is_cut_by_a_reset() {
 
 #[test]
 fn a_request_cut_short_never_looks_complete() {
-    for body in ["Content-Length: 100\r\n\r\nsome", "Transfer-Encoding: chunked\r\n\r\n4\r\nsome\r\n"] {
+    for body in
+        ["Content-Length: 100\r\n\r\nsome", "Transfer-Encoding: chunked\r\n\r\n4\r\nsome\r\n"]
+    {
         run(async {
             let mut rig = Rig::start();
-            let mut client =
+            let client =
                 rig.client_that_sent(format!("POST / HTTP/1.1\r\nHost: a\r\n{body}")).await;
             let mut upstream = rig.upstream.accept().await;
             upstream.head().await;
             drop(client);
-            let seen = upstream.to_end().await;
+            let seen = upstream.until_end().await;
             assert!(!seen.ends_with(b"0\r\n\r\n") && seen.len() < 100, "{seen:?}");
         });
     }
@@ -377,7 +381,7 @@ fn a_client_that_says_nothing_is_closed_after_the_configured_time() {
         let mut rig = Rig::with(|config| config.timeouts.first_request = seconds(25));
         let mut client = rig.client().await;
         let connected = Instant::now();
-        let said = client.to_end().await;
+        let said = client.until_end().await;
         assert_eq!(connected.elapsed().as_secs(), 25);
         assert!(said.is_empty() || said.starts_with(b"HTTP/1.1 408 "));
         rig.upstream_saw_nothing().await;
@@ -417,7 +421,7 @@ fn a_body_that_stops_is_given_up() {
             upstream.expect("x").await;
         }
         let stopped = Instant::now();
-        let said = client.to_end().await;
+        let said = client.until_end().await;
         assert_eq!(stopped.elapsed().as_secs(), 12);
         assert!(said.is_empty() || said.starts_with(b"HTTP/1.1 408 "), "{said:?}");
         upstream.ends().await;
@@ -552,7 +556,7 @@ fn draining_closes_idle_sessions_at_once_and_lets_running_ones_finish() {
         running.ends().await;
         assert_eq!(ordered.elapsed().as_secs(), 5);
 
-        let said = hanging.to_end().await;
+        let said = hanging.until_end().await;
         assert_eq!(ordered.elapsed().as_secs(), 20);
         assert!(said.is_empty() || said.starts_with(b"HTTP/1.1 503 "), "{said:?}");
         let summary = rig.stopped().await;
@@ -576,7 +580,9 @@ fn an_idle_bridge_wakes_for_nothing() {
     run_paused(async {
         let rig = Rig::start();
         let mut client = rig
-            .client_that_sent("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n")
+            .client_that_sent(
+                "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n",
+            )
             .await;
         let mut rig = rig;
         let mut upstream = rig.upstream.accept().await;

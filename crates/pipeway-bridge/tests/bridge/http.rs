@@ -77,7 +77,9 @@ fn answers_without_a_body_keep_the_length_they_tell() {
 
         client.send(get("/cached")).await;
         upstream.head().await;
-        upstream.send("HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\nETag: \"e\"\r\n\r\n").await;
+        upstream
+            .send("HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\nETag: \"e\"\r\n\r\n")
+            .await;
         let head = client.head().await;
         assert_eq!((head.status(), head.get("etag")), (304, Some("\"e\"")));
 
@@ -171,7 +173,8 @@ fn pipelined_requests_are_answered_in_order() {
 fn empty_lines_before_a_request_are_skipped() {
     run(async {
         let mut rig = Rig::start();
-        let mut client = rig.client_that_sent(format!("\r\n{}\r\n\r\n{}", get("/1"), get("/2"))).await;
+        let mut client =
+            rig.client_that_sent(format!("\r\n{}\r\n\r\n{}", get("/1"), get("/2"))).await;
         let mut upstream = rig.upstream.accept().await;
         for path in ["/1", "/2"] {
             assert_eq!(upstream.request().await.head.first, format!("GET {path} HTTP/1.1"));
@@ -491,7 +494,7 @@ fn a_final_answer_in_place_of_a_continue_stands_alone() {
         // Nobody can know whether the next bytes are the body, so they are never a request.
         let _ = client.try_send(get("/smuggled")).await;
         drop(client);
-        let seen = String::from_utf8_lossy(&upstream.to_end().await).into_owned();
+        let seen = String::from_utf8_lossy(&upstream.until_end().await).into_owned();
         assert!(!seen.contains("HTTP/1.1"), "a request was made of it: {seen}");
         drop(upstream);
         rig.upstream_saw_nothing().await;
@@ -574,7 +577,7 @@ fn a_client_of_http_1_0_gets_no_chunks_and_a_close() {
                  3\r\nabc\r\n3\r\ndef\r\n0\r\nX-T: t\r\n\r\n",
             )
             .await;
-        let answer = client.to_end().await;
+        let answer = client.until_end().await;
         let text = String::from_utf8(answer).expect("text");
         let (head, body) = text.split_once("\r\n\r\n").expect("a head");
         assert!(!head.to_ascii_lowercase().contains("transfer-encoding"), "{head}");
@@ -592,7 +595,10 @@ fn a_client_of_http_1_0_that_asks_to_stay_is_kept_where_the_length_is_known() {
         upstream.head().await;
         upstream.send(ok("one")).await;
         let head = client.head().await;
-        assert_eq!(head.get("connection").map(str::to_ascii_lowercase).as_deref(), Some("keep-alive"));
+        assert_eq!(
+            head.get("connection").map(str::to_ascii_lowercase).as_deref(),
+            Some("keep-alive")
+        );
         client.expect("one").await;
         client.send("GET /2 HTTP/1.0\r\n\r\n").await;
         assert_eq!(upstream.head().await.first, "GET /2 HTTP/1.1");
@@ -715,9 +721,8 @@ fn an_absolute_target_becomes_a_path() {
             ("http://example.org?q", "/?q", "example.org"),
         ];
         for (target, path, host) in cases {
-            let mut client = rig
-                .client_that_sent(format!("GET {target} HTTP/1.1\r\nHost: other\r\n\r\n"))
-                .await;
+            let mut client =
+                rig.client_that_sent(format!("GET {target} HTTP/1.1\r\nHost: other\r\n\r\n")).await;
             let mut upstream = rig.upstream.accept().await;
             let head = upstream.head().await;
             assert_eq!(head.first, format!("GET {path} HTTP/1.1"));

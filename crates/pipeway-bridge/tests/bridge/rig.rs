@@ -16,7 +16,9 @@ use std::time::Duration;
 
 use pipeway_bridge::{Bridge, BridgeConfig, Shutdown, ShutdownHandle, Summary};
 use pipeway_telemetry::{Sink, SinkOptions};
-use pipeway_transport::{ConnectOptions, Endpoint, ListenOptions, Listener, Probe, Stream, connect};
+use pipeway_transport::{
+    ConnectOptions, Endpoint, ListenOptions, Listener, Probe, Stream, connect,
+};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -101,11 +103,8 @@ impl Rig {
                 }
             }
         });
-        let mut config = BridgeConfig::new(
-            "rig",
-            own_endpoint(&folder, "bridge"),
-            upstream.endpoint().clone(),
-        );
+        let mut config =
+            BridgeConfig::new("rig", own_endpoint(&folder, "bridge"), upstream.endpoint().clone());
         config.events = sink;
         change(&mut config);
         let bridge = Bridge::bind(config).unwrap_or_else(|error| panic!("{error}"));
@@ -171,7 +170,7 @@ impl Rig {
             let endpoint = self.upstream.endpoint().clone();
             let own = connect(&endpoint, &ConnectOptions::default()).await.expect("connects");
             Wire::new(own).send("the test's own").await;
-            let seen = self.upstream.accept().await.to_end().await;
+            let seen = self.upstream.accept().await.until_end().await;
             assert_eq!(
                 String::from_utf8_lossy(&seen),
                 "the test's own",
@@ -400,7 +399,7 @@ impl Wire {
 
     /// Everything until the end of the connection, orderly or not.
     #[track_caller]
-    pub fn to_end(&mut self) -> impl Future<Output = Vec<u8>> {
+    pub fn until_end(&mut self) -> impl Future<Output = Vec<u8>> {
         let at = Location::caller();
         async move {
             WAITS_AT.set(Some(at));
@@ -414,7 +413,7 @@ impl Wire {
     pub fn ends(&mut self) -> impl Future<Output = ()> {
         let at = Location::caller();
         async move {
-            let rest = self.to_end().await;
+            let rest = self.until_end().await;
             assert_eq!(String::from_utf8_lossy(&rest), "", "what came before the end, at {at}");
         }
     }
@@ -505,7 +504,7 @@ impl Wire {
                 }
                 message.body = self.unread.drain(..count).collect();
             }
-            Length::UntilEnd => message.body = self.to_end().await,
+            Length::UntilEnd => message.body = self.until_end().await,
             Length::Chunks => loop {
                 let Some(line) = self.take_through(b"\r\n").await else {
                     return Err(Cut(message.body));
@@ -654,8 +653,5 @@ pub fn get(path: &str) -> String {
 
 /// A request with a body of known length.
 pub fn post(path: &str, body: &str) -> String {
-    format!(
-        "POST {path} HTTP/1.1\r\nHost: pipe\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
+    format!("POST {path} HTTP/1.1\r\nHost: pipe\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }

@@ -18,9 +18,13 @@ fn refused(cases: &[Case<'_>]) {
             let _ = client.try_send(get("/smuggled")).await;
             let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(300)]).into_owned();
             let answer = client.answer_or_cut().await.expect("whole");
-            assert_eq!((answer.head.status(), answer.error_kind().as_str()), (*status, *kind), "{shown:?}");
+            assert_eq!(
+                (answer.head.status(), answer.error_kind().as_str()),
+                (*status, *kind),
+                "{shown:?}"
+            );
             assert!(answer.head.closes(), "{shown:?}");
-            assert_eq!(client.to_end().await, b"", "{shown:?}");
+            assert_eq!(client.until_end().await, b"", "{shown:?}");
             rig.upstream_saw_nothing().await;
         }
     });
@@ -42,8 +46,22 @@ fn differing_or_unreadable_lengths_are_refused() {
         b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nabcde";
     refused(&[(differing, 400, "bad_request")]);
     for value in [
-        "+4", "-4", "4 4", "4, 5", "4,", "0x4", "", "4.0", "four", "4\t4", "18446744073709551616",
-        "99999999999999999999999", "4;a", "\"4\"", "4_0", "\u{661}",
+        "+4",
+        "-4",
+        "4 4",
+        "4, 5",
+        "4,",
+        "0x4",
+        "",
+        "4.0",
+        "four",
+        "4\t4",
+        "18446744073709551616",
+        "99999999999999999999999",
+        "4;a",
+        "\"4\"",
+        "4_0",
+        "\u{661}",
     ] {
         let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {value}\r\n\r\nabcd");
         refused(&[(head.as_bytes(), 400, "bad_request")]);
@@ -84,7 +102,8 @@ fn a_transfer_coding_other_than_chunked_is_refused() {
         ("\"chunked\"", 501, "not_implemented"),
         ("chunked;q=1", 501, "not_implemented"),
     ] {
-        let head = format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: {value}\r\n\r\n0\r\n\r\n");
+        let head =
+            format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: {value}\r\n\r\n0\r\n\r\n");
         coding_refused(&head, status, kind);
     }
     let twice = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n";
@@ -132,7 +151,11 @@ fn heads_that_break_the_grammar_are_refused() {
         // A name with a space before its colon, without a name, without a colon.
         (b"GET / HTTP/1.1\r\nHost: a\r\nX-A : b\r\n\r\n", 400, "bad_request"),
         (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length : 4\r\n\r\nabcd", 400, "bad_request"),
-        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding\t: chunked\r\n\r\n0\r\n\r\n", 400, "bad_request"),
+        (
+            b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding\t: chunked\r\n\r\n0\r\n\r\n",
+            400,
+            "bad_request",
+        ),
         (b"GET / HTTP/1.1\r\nHost: a\r\n: b\r\n\r\n", 400, "bad_request"),
         (b"GET / HTTP/1.1\r\nHost: a\r\nX-A\r\n\r\n", 400, "bad_request"),
         (b"GET / HTTP/1.1\r\nHost: a\r\nX A: b\r\n\r\n", 400, "bad_request"),
@@ -169,8 +192,16 @@ fn a_missing_repeated_or_unreadable_host_is_refused() {
 fn other_versions_are_refused() {
     run(async {
         for line in [
-            "GET / HTTP/2.0", "GET / HTTP/0.9", "GET / HTTP/3", "GET / HTTP/1", "GET / HTTP/1.10",
-            "GET / http/1.1", "GET / HTTPS/1.1", "GET / HTTP/11", "GET / ICY/1.1", "GET /",
+            "GET / HTTP/2.0",
+            "GET / HTTP/0.9",
+            "GET / HTTP/3",
+            "GET / HTTP/1",
+            "GET / HTTP/1.10",
+            "GET / http/1.1",
+            "GET / HTTPS/1.1",
+            "GET / HTTP/11",
+            "GET / ICY/1.1",
+            "GET /",
             "PRI * HTTP/2.0\r\n\r\nSM",
         ] {
             let mut rig = Rig::start();
@@ -250,7 +281,11 @@ fn lines_that_end_in_a_bare_lf_are_refused_or_rewritten() {
 
 #[test]
 fn connect_is_refused() {
-    refused(&[(b"CONNECT example.org:443 HTTP/1.1\r\nHost: example.org:443\r\n\r\n", 501, "not_implemented")]);
+    refused(&[(
+        b"CONNECT example.org:443 HTTP/1.1\r\nHost: example.org:443\r\n\r\n",
+        501,
+        "not_implemented",
+    )]);
 }
 
 #[test]
@@ -299,7 +334,7 @@ fn a_body_that_breaks_its_chunks_never_becomes_a_whole_request() {
                 "{shown:?}"
             );
             client.ends().await;
-            let seen = String::from_utf8_lossy(&upstream.to_end().await).into_owned();
+            let seen = String::from_utf8_lossy(&upstream.until_end().await).into_owned();
             assert!(!seen.contains("0\r\n"), "{shown:?} was ended for the upstream: {seen:?}");
             assert!(!seen.contains("smuggled"), "{shown:?}: {seen:?}");
             rig.upstream_saw_nothing().await;

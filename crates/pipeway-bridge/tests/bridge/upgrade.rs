@@ -70,8 +70,8 @@ fn bytes_flow_both_ways_after_the_handshake() {
         let mut rig = Rig::start();
         let (mut client, mut upstream) = upgraded(&mut rig).await;
         for round in 0..10 {
-            client.send(format!("\x81\u{5}up {round}")).await;
-            upstream.expect(&format!("\x81\u{5}up {round}")).await;
+            client.send(format!("\x01\u{5}up {round}")).await;
+            upstream.expect(&format!("\x01\u{5}up {round}")).await;
             upstream.send(format!("down {round}")).await;
             client.expect(&format!("down {round}")).await;
         }
@@ -134,7 +134,10 @@ fn an_upgrade_that_the_upstream_declines_is_an_ordinary_answer() {
             upstream.head().await;
             upstream.send(format!("HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\nno")).await;
             let answer = client.answer().await;
-            assert_eq!((answer.head.first.as_str(), answer.text()), (&*format!("HTTP/1.1 {status}"), "no"));
+            assert_eq!(
+                (answer.head.first.as_str(), answer.text()),
+                (&*format!("HTTP/1.1 {status}"), "no")
+            );
         });
     }
 }
@@ -191,7 +194,7 @@ fn the_clients_end_of_input_reaches_the_upstream_and_the_rest_comes_back() {
         }
         client.send("input").await;
         client.end_sending().await;
-        assert_eq!(upstream.to_end().await, b"input");
+        assert_eq!(upstream.until_end().await, b"input");
         upstream.send("sorted output").await;
         client.expect("sorted output").await;
         drop(upstream);
@@ -209,7 +212,7 @@ fn the_upstreams_end_of_output_reaches_the_client_and_input_goes_on() {
         }
         upstream.send("output").await;
         upstream.end_sending().await;
-        assert_eq!(client.to_end().await, b"output");
+        assert_eq!(client.until_end().await, b"output");
         client.send("more input").await;
         upstream.expect("more input").await;
         drop(client);
@@ -223,7 +226,7 @@ fn the_tail_before_a_close_is_not_lost() {
         let mut rig = Rig::start();
         let tail = pattern(1024 * 1024);
         let (mut client, mut upstream) = upgraded(&mut rig).await;
-        let (got, ()) = tokio::join!(client.to_end(), async move {
+        let (got, ()) = tokio::join!(client.until_end(), async move {
             upstream.send(&tail).await;
             drop(upstream);
         });
@@ -295,7 +298,8 @@ fn an_idle_upgraded_session_lives_on() {
 #[test]
 fn an_idle_upgraded_session_ends_where_the_configuration_says_so() {
     run_paused(async {
-        let mut rig = Rig::with(|config| config.timeouts.upgrade_idle = Some(Duration::from_secs(30)));
+        let mut rig =
+            Rig::with(|config| config.timeouts.upgrade_idle = Some(Duration::from_secs(30)));
         let (mut client, mut upstream) = upgraded(&mut rig).await;
         tokio::time::advance(Duration::from_secs(20)).await;
         client.send("x").await;
@@ -332,7 +336,8 @@ fn an_upgraded_client_that_does_not_read_holds_its_upstream_back() {
         let piece = vec![b'x'; 64 * 1024];
         let mut sent = 0;
         // With the clock standing still, a second passes only when nobody can go on.
-        while tokio::time::timeout(Duration::from_secs(1), upstream.try_send(&piece)).await.is_ok() {
+        while tokio::time::timeout(Duration::from_secs(1), upstream.try_send(&piece)).await.is_ok()
+        {
             sent += piece.len();
             assert!(sent < 4 * 1024 * 1024, "{sent} bytes and no end");
         }
