@@ -1,15 +1,33 @@
-//! Accepting clients until the order to stop. (being built)
+//! Accepting clients until the order to stop.
 
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
-use pipeway_transport::Endpoint;
+use pipeway_telemetry::{Event, EventKind, Fault, Side};
+use pipeway_transport::{
+    Access, ConnectOptions, Endpoint, ErrorKind, ListenOptions, Listener, Mode,
+};
+use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::head::RequestRules;
+use crate::policy::PolicyRules;
+use crate::session::Session;
+use crate::shared::{HopText, Parts, Shared, Stage};
+use crate::token::Token;
 use crate::{BridgeConfig, ConfigError, Shutdown};
+
+/// The pause after a failed accept, such as one for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// The most headers that a head may be allowed to have.
+const HEADERS_MAX: usize = 1024;
 
 /// A bridge that listens.
 #[derive(Debug)]
 pub struct Bridge {
-    config: BridgeConfig,
+    listener: Listener,
+    shared: Arc<Shared>,
 }
 
 /// Why a bridge could not start.
@@ -30,7 +48,26 @@ impl fmt::Display for BindError {
     }
 }
 
-impl std::error::Error for BindError {}
+impl std::error::Error for BindError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            BindError::Config(_) => None,
+            BindError::Transport(error) => error.source(),
+        }
+    }
+}
+
+impl From<ConfigError> for BindError {
+    fn from(error: ConfigError) -> Self {
+        BindError::Config(error)
+    }
+}
+
+impl From<pipeway_transport::Error> for BindError {
+    fn from(error: pipeway_transport::Error) -> Self {
+        BindError::Transport(error)
+    }
+}
 
 /// What a bridge did in its life.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,6 +76,79 @@ pub struct Summary {
     pub sessions: u64,
     /// Sessions cut at the drain deadline.
     pub cut: u64,
+}
+
+impl BridgeConfig {
+    /// Checks everything that can be checked without listening or connecting.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, as a sentence that says what to write instead.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.rules(self.listen.mode() == Some(Mode::Tcp)).map(|_| ())
+    }
+
+    fn rules(&self, listens_on_tcp: bool) -> Result<RequestRules, ConfigError> {
+        let limits = &self.limits;
+        if limits.max_headers == 0 || limits.max_headers > HEADERS_MAX {
+            return Err(ConfigError::new(format!(
+                "limits.max_headers is {}; it must be from 1 to {HEADERS_MAX}",
+                limits.max_headers
+            )));
+        }
+        if limits.max_head_bytes < 256 || limits.max_head_bytes > 1 << 20 {
+            return Err(ConfigError::new(format!(
+                "limits.max_head_bytes is {}; it must be from 256 to 1048576",
+                limits.max_head_bytes
+            )));
+        }
+        if limits.max_sessions == 0 {
+            return Err(ConfigError::new("limits.max_sessions is 0; it must be at least 1"));
+        }
+        if limits.max_sessions_per_peer == Some(0) {
+            return Err(ConfigError::new(
+                "limits.max_sessions_per_peer is 0; it must be at least 1, or be left out",
+            ));
+        }
+        if self.listen == self.upstream {
+            return Err(ConfigError::new(format!(
+                "{} is both where clients connect and what is connected to",
+                self.listen
+            )));
+        }
+        for (what, endpoint) in [("listen on", &self.listen), ("connect to", &self.upstream)] {
+            if *endpoint == Endpoint::Stdio {
+                return Err(ConfigError::new(format!(
+                    "a bridge can't {what} stdio; name a pipe, a socket or a port"
+                )));
+            }
+        }
+        let token = match (&self.token_file, listens_on_tcp) {
+            (Some(path), true) => Some(Token::from_file(path)?),
+            (None, false) => None,
+            (None, true) => {
+                return Err(ConfigError::new(format!(
+                    "{} can be reached by every user of this system, so it needs a token_file; \
+                     or listen on local:NAME, which is yours alone",
+                    self.listen
+                )));
+            }
+            (Some(_), false) => {
+                return Err(ConfigError::new(format!(
+                    "token_file is for listening on TCP; {} is protected by access",
+                    self.listen
+                )));
+            }
+        };
+        Ok(RequestRules {
+            max_headers: limits.max_headers,
+            max_body_bytes: limits.max_body_bytes,
+            policy: PolicyRules::new(&self.policy)?,
+            token,
+            loopback_names_only: listens_on_tcp && !self.allow_remote,
+            spans: self.events.is_enabled(),
+        })
+    }
 }
 
 impl Bridge {
@@ -50,23 +160,117 @@ impl Bridge {
     /// [`BindError::Config`] for a glob that is none, a TCP listener without a token and so on;
     /// [`BindError::Transport`] where the endpoint can't be listened on.
     pub fn bind(config: BridgeConfig) -> Result<Bridge, BindError> {
-        Ok(Bridge { config })
+        let rules = config.rules(config.listen.mode() == Some(Mode::Tcp))?;
+        let upstream = config.upstream.resolve()?;
+        let upstream_mode = upstream.mode().expect("a resolved endpoint has a mode");
+        let listener = Listener::bind(
+            &config.listen,
+            &ListenOptions {
+                access: config.access.clone(),
+                allow_remote: config.allow_remote,
+                // One more than may be served waits; the rest wait in the system's queue.
+                max_instances: u32::try_from(config.limits.max_sessions)
+                    .unwrap_or(u32::MAX)
+                    .saturating_add(1),
+                ..ListenOptions::default()
+            },
+        )?;
+        let verify_server = config.verify_server.unwrap_or(config.access == Access::Owner);
+        let shared = Shared::new(Parts {
+            name: config.name,
+            rules,
+            connect: ConnectOptions {
+                timeout: config.timeouts.connect,
+                verify_server: Some(verify_server),
+                allow_remote: config.allow_remote,
+            },
+            limits: config.limits,
+            timeouts: config.timeouts,
+            transport: HopText { mode: listener.mode(), endpoint: listener.endpoint().to_string() },
+            upstream_hop: HopText { mode: upstream_mode, endpoint: upstream.to_string() },
+            upstream,
+            is_activated: listener.is_activated(),
+            events: config.events,
+        });
+        Ok(Bridge { listener, shared: Arc::new(shared) })
     }
 
     /// The endpoint that clients connect to, as observed.
     pub fn endpoint(&self) -> &Endpoint {
-        &self.config.listen
+        self.listener.endpoint()
     }
 
     /// Whether the listening socket was handed over by the service manager.
     pub fn is_activated(&self) -> bool {
-        false
+        self.listener.is_activated()
     }
 
     /// Serves clients until `shutdown` is ordered, lets the sessions finish, and cuts what is
     /// left at the drain deadline. Dropping the future cuts everything at once.
     pub async fn run(self, mut shutdown: Shutdown) -> Summary {
-        shutdown.ordered().await;
-        Summary::default()
+        let Bridge { mut listener, shared } = self;
+        // However this future ends, no session outlives it.
+        let _cut = CutOnDrop(Arc::clone(&shared));
+        tell(&shared, EventKind::Start);
+        let sessions = tokio::select! {
+            () = shutdown.ordered() => None,
+            never = accept(&mut listener, &shared) => Some(never),
+        };
+        debug_assert!(sessions.is_none(), "accepting never ends by itself");
+        // The name is free from here on: a successor may listen while these sessions finish.
+        drop(listener);
+        shared.advance(Stage::Drain);
+        let deadline = Instant::now() + shared.timeouts.drain;
+        let drained = tokio::select! {
+            drained = timeout_at(deadline, shared.until_fewer_than(1)) => drained.is_ok(),
+            () = shutdown.insisted() => false,
+        };
+        if !drained {
+            shared.advance(Stage::Cut);
+            shared.until_fewer_than(1).await;
+        }
+        tell(&shared, EventKind::Stop);
+        Summary { sessions: shared.accepted(), cut: shared.was_cut() }
+    }
+}
+
+/// Accepts clients for ever.
+async fn accept(listener: &mut Listener, shared: &Arc<Shared>) -> std::convert::Infallible {
+    loop {
+        shared.until_fewer_than(shared.limits.max_sessions).await;
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                let place = shared.enter(&peer);
+                tokio::spawn(Session::new(place, stream, peer).serve());
+            }
+            Err(error) => {
+                let rejected = error.kind() == ErrorKind::PeerRejected;
+                let mut event = Event::new(EventKind::AcceptError, &shared.name);
+                event.transport = Some(shared.transport.hop());
+                event.error = Some(Fault {
+                    kind: if rejected { "peer_rejected" } else { "accept_failed" },
+                    side: if rejected { Side::Client } else { Side::Bridge },
+                });
+                shared.events.emit(&event);
+                if !rejected {
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+fn tell(shared: &Shared, kind: EventKind) {
+    let mut event = Event::new(kind, &shared.name);
+    event.transport = Some(shared.transport.hop());
+    event.socket_activation = shared.is_activated;
+    shared.events.emit(&event);
+}
+
+struct CutOnDrop(Arc<Shared>);
+
+impl Drop for CutOnDrop {
+    fn drop(&mut self) {
+        self.0.advance(Stage::Cut);
     }
 }

@@ -1,0 +1,137 @@
+//! Bytes both ways, unread, with a proper end in each direction.
+
+use std::task::{Context, Poll};
+
+use pipeway_telemetry::End;
+
+use crate::Timeouts;
+use crate::buffer::Expect;
+use crate::conn::{Conn, Outgoing};
+use crate::deadline::Deadline;
+
+/// A read that fills this much of a small buffer is followed by a large one.
+const BUSY: usize = 8 * 1024;
+
+/// Moves bytes both ways until both directions have ended, or one end means both.
+#[derive(Debug)]
+pub(crate) struct Relay {
+    up: Direction,
+    down: Direction,
+    /// The end of either direction is the end of both, as in a WebSocket.
+    ends_together: bool,
+    moved: u64,
+}
+
+#[derive(Debug, Default)]
+struct Direction {
+    out: Outgoing,
+    busy: bool,
+    ended: bool,
+}
+
+/// How a relay ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ended {
+    pub(crate) end: End,
+    /// Whether it was a failure of the connection, not an orderly end.
+    pub(crate) failed: bool,
+}
+
+/// Which end was reached.
+enum Side {
+    Client,
+    Upstream,
+}
+
+impl Relay {
+    pub(crate) fn new(ends_together: bool) -> Self {
+        Relay { up: Direction::default(), down: Direction::default(), ends_together, moved: 0 }
+    }
+
+    /// Moves both directions on.
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut Conn,
+        upstream: &mut Conn,
+        timeouts: &Timeouts,
+        deadline: &mut Deadline,
+    ) -> Poll<Ended> {
+        if let Some(ended) = self.poll_direction(cx, client, upstream, Side::Client) {
+            return Poll::Ready(ended);
+        }
+        if let Some(ended) = self.poll_direction(cx, upstream, client, Side::Upstream) {
+            return Poll::Ready(ended);
+        }
+        if self.up.ended && self.down.ended {
+            return Poll::Ready(Ended { end: End::Complete, failed: false });
+        }
+        let moved = client.received + client.sent + upstream.received + upstream.sent;
+        let halves = u64::from(self.up.ended) + u64::from(self.down.ended);
+        let state = moved + halves + 1;
+        if state != self.moved {
+            self.moved = state;
+            deadline.set(if halves > 0 {
+                Some(timeouts.half_close_idle)
+            } else {
+                timeouts.upgrade_idle
+            });
+        }
+        if deadline.poll(cx).is_ready() {
+            return Poll::Ready(Ended { end: End::Timeout, failed: false });
+        }
+        Poll::Pending
+    }
+
+    fn poll_direction(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Conn,
+        to: &mut Conn,
+        side: Side,
+    ) -> Option<Ended> {
+        let (direction, end, other_end) = match side {
+            Side::Client => (&mut self.up, End::ClientClosed, End::UpstreamClosed),
+            Side::Upstream => (&mut self.down, End::UpstreamClosed, End::ClientClosed),
+        };
+        if direction.ended {
+            return None;
+        }
+        loop {
+            match to.poll_send(cx, &mut direction.out, &mut from.input) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Some(Ended { end: other_end, failed: true }),
+                Poll::Pending => return None,
+            }
+            if !from.input.is_empty() {
+                direction.out.verbatim = from.input.len();
+                continue;
+            }
+            if from.ended {
+                // Everything is passed on. What can't be told as the end of one direction is told
+                // as the end of both.
+                let both = self.ends_together
+                    || !from.stream.can_half_close()
+                    || from.stream.is_hung_up()
+                    || (matches!(side, Side::Upstream) && !to.stream.can_half_close());
+                if both {
+                    return Some(Ended { end, failed: false });
+                }
+                return match to.poll_shutdown(cx) {
+                    Poll::Pending => None,
+                    Poll::Ready(Ok(())) => {
+                        direction.ended = true;
+                        None
+                    }
+                    Poll::Ready(Err(_)) => Some(Ended { end: other_end, failed: true }),
+                };
+            }
+            let expect = if direction.busy { Expect::Much } else { Expect::Little };
+            match from.poll_fill(cx, expect, usize::MAX) {
+                Poll::Ready(Ok(n)) => direction.busy = n >= BUSY,
+                Poll::Ready(Err(_)) => return Some(Ended { end, failed: true }),
+                Poll::Pending => return None,
+            }
+        }
+    }
+}

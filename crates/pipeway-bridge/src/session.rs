@@ -1,0 +1,544 @@
+//! One accepted connection, from accept to close.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use pipeway_telemetry::{End, Event, EventKind, Fault, Http, PeerInfo, Side, TraceContext};
+use pipeway_transport::{Peer, Probe, Stream, connect};
+use tokio::time::Instant;
+
+use crate::buffer::Expect;
+use crate::conn::{Conn, Outgoing};
+use crate::deadline::Deadline;
+use crate::exchange::{Exchange, Failure, Frame, Outcome};
+use crate::head::{HeadSearch, Refused, RequestHead, RequestText, parse_request};
+use crate::relay::Relay;
+use crate::respond::{Kind, Refusal};
+use crate::shared::{Place, Shared, Stage};
+
+/// How long what a client still sends is read and dropped after its answer, so that the answer is
+/// not lost with it.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// A connection that was idle for less is not looked at with a system call before it is used:
+/// had it been closed, the runtime would know.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// One accepted connection.
+pub(crate) struct Session {
+    shared: Arc<Shared>,
+    place: Place,
+    id: u64,
+    peer: Peer,
+    started: Instant,
+    client: Conn,
+    upstream: Option<Conn>,
+    /// When the upstream's connection was last used.
+    used: Instant,
+    deadline: Deadline,
+    requests: u64,
+    text: RequestText,
+    to_upstream: Outgoing,
+    to_client: Outgoing,
+    /// The request that is being served, for its event.
+    current: Option<Current>,
+    connected: bool,
+}
+
+/// What is known of the request that is being served.
+#[derive(Clone, Debug)]
+struct Current {
+    kind: EventKind,
+    started: Instant,
+    received: u64,
+    sent: u64,
+    trace: Option<TraceContext>,
+    connect: Option<Duration>,
+    first_byte: Option<Duration>,
+    status: Option<u16>,
+    has_upstream: bool,
+}
+
+/// What a client's connection gave next.
+enum Next {
+    Request(RequestHead),
+    Refused(Box<Refused>),
+    Ended(End),
+}
+
+/// What becomes of the client's connection.
+enum After {
+    Keep,
+    Close,
+    /// The client still sends what nobody wants.
+    Linger,
+    Ended(End),
+}
+
+impl Session {
+    pub(crate) fn new(place: Place, stream: Stream, peer: Peer) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let now = Instant::now();
+        Session {
+            shared: Arc::clone(&place.shared),
+            place,
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            peer,
+            started: now,
+            client: Conn::new(stream),
+            upstream: None,
+            used: now,
+            deadline: Deadline::default(),
+            requests: 0,
+            text: RequestText::default(),
+            to_upstream: Outgoing::default(),
+            to_client: Outgoing::default(),
+            current: None,
+            connected: false,
+        }
+    }
+
+    /// Serves the connection to its end, or until everything is cut.
+    pub(crate) async fn serve(mut self) {
+        let shared = Arc::clone(&self.shared);
+        let end = {
+            let mut cut = pin!(Shared::until_cut(shared.subscribe()));
+            let mut run = pin!(self.run());
+            let mut seen = None;
+            poll_fn(|cx| {
+                if let Poll::Ready(end) = run.as_mut().poll(cx) {
+                    return Poll::Ready(Some(end));
+                }
+                // The stage's own waker is this task's, registered by the last look at it.
+                let stage = shared.stage();
+                if seen != Some(stage) {
+                    seen = Some(stage);
+                    if cut.as_mut().poll(cx).is_ready() {
+                        return Poll::Ready(None);
+                    }
+                }
+                Poll::Pending
+            })
+            .await
+        };
+        let end = end.unwrap_or_else(|| {
+            shared.count_cut();
+            self.client.stream.abort_on_close();
+            End::Cut
+        });
+        self.finish_request(end, None);
+        self.tell_session(end);
+    }
+
+    async fn run(&mut self) -> End {
+        if self.place.over {
+            let refusal = Refusal::new(
+                Kind::TooManySessions,
+                "this user has as many connections as the bridge allows",
+                "close some, or raise limits.max_sessions_per_peer",
+            );
+            self.refuse(refusal, false, true).await;
+            self.linger().await;
+            return End::Refused;
+        }
+        loop {
+            let after = match self.next_request().await {
+                Next::Request(head) => self.exchange(head).await,
+                Next::Refused(refused) => self.refuse_request(*refused).await,
+                Next::Ended(end) => return end,
+            };
+            match after {
+                After::Keep => {}
+                After::Close => {
+                    self.close().await;
+                    return End::Complete;
+                }
+                After::Linger => {
+                    self.linger().await;
+                    return End::Complete;
+                }
+                After::Ended(end) => return end,
+            }
+        }
+    }
+
+    /// Waits for a whole head, and parses it.
+    async fn next_request(&mut self) -> Next {
+        let mut search = HeadSearch::default();
+        let mut began = None;
+        let timeouts = &self.shared.timeouts;
+        let idle = if self.requests == 0 { timeouts.first_request } else { timeouts.keep_alive };
+        self.deadline.set(Some(idle));
+        self.to_client.trim();
+        self.to_upstream.trim();
+        let shared = Arc::clone(&self.shared);
+        let max = shared.limits.max_head_bytes;
+        let next = poll_fn(|cx| {
+            loop {
+                if !self.client.input.is_empty() {
+                    if began.is_none() {
+                        began = Some((Instant::now(), self.client.used()));
+                        self.deadline.set(Some(shared.timeouts.head));
+                    }
+                    let input = self.client.input.bytes();
+                    if search.may_be_whole(input) {
+                        self.text.clear();
+                        self.to_upstream.bytes.clear();
+                        let text = shared.events.is_enabled().then_some(&mut self.text);
+                        let out = &mut self.to_upstream.bytes;
+                        match parse_request(input, &shared.rules, out, text) {
+                            Ok(None) => {}
+                            Ok(Some(head)) if head.length > max => {
+                                return Poll::Ready(Next::Refused(Box::new(head_too_large(max))));
+                            }
+                            Ok(Some(head)) => return Poll::Ready(Next::Request(head)),
+                            Err(refused) => return Poll::Ready(Next::Refused(refused)),
+                        }
+                    }
+                    if input.len() >= max {
+                        return Poll::Ready(Next::Refused(Box::new(head_too_large(max))));
+                    }
+                } else {
+                    if shared.stage() != Stage::Run {
+                        return Poll::Ready(Next::Ended(End::Drained));
+                    }
+                    self.drop_closed_upstream(cx);
+                }
+                match self.client.poll_fill(cx, Expect::Little, max.saturating_add(1)) {
+                    Poll::Ready(Ok(n)) if n > 0 => {}
+                    Poll::Ready(ended) => {
+                        let whole = ended.is_ok() && self.client.input.is_empty();
+                        let end = if whole { End::Complete } else { End::ClientClosed };
+                        return Poll::Ready(Next::Ended(end));
+                    }
+                    Poll::Pending => {
+                        if self.deadline.poll(cx).is_pending() {
+                            return Poll::Pending;
+                        }
+                        return Poll::Ready(if self.client.input.is_empty() {
+                            Next::Ended(End::Timeout)
+                        } else {
+                            Next::Refused(Box::new(head_timeout()))
+                        });
+                    }
+                }
+            }
+        })
+        .await;
+        if !matches!(next, Next::Ended(_)) {
+            self.requests += 1;
+            let (started, received) = began.unwrap_or((self.started, 0));
+            self.current = Some(Current {
+                kind: EventKind::Request,
+                started,
+                received,
+                sent: self.client.sent,
+                trace: None,
+                connect: None,
+                first_byte: None,
+                status: None,
+                has_upstream: false,
+            });
+        }
+        next
+    }
+
+    /// Closes an idle connection to the upstream that the upstream has closed.
+    fn drop_closed_upstream(&mut self, cx: &mut Context<'_>) {
+        if let Some(upstream) = &mut self.upstream
+            && upstream.poll_fill(cx, Expect::Little, 1).is_ready()
+        {
+            self.upstream = None;
+        }
+    }
+
+    /// Passes one request on, and its answer back.
+    async fn exchange(&mut self, head: RequestHead) -> After {
+        let shared = Arc::clone(&self.shared);
+        if let Some(current) = &mut self.current {
+            current.trace = Some(head.trace);
+        }
+        let (is_head, is_websocket) = (head.is_head, head.is_websocket);
+        self.client.input.consume(head.length);
+        let mut exchange =
+            Exchange::new(head, std::mem::take(&mut self.to_upstream), &shared.limits);
+        let outcome = loop {
+            let reused = self.has_live_upstream().await;
+            if !reused && let Err(refusal) = self.connect().await {
+                break Outcome::Failed(Failure::no_upstream(refusal));
+            }
+            let Some(upstream) = &mut self.upstream else {
+                unreachable!("there is a connection, old or new");
+            };
+            if let Some(current) = &mut self.current {
+                current.has_upstream = true;
+            }
+            exchange.begin(upstream, reused, std::mem::take(&mut self.to_client));
+            let (client, deadline) = (&mut self.client, &mut self.deadline);
+            let outcome = poll_fn(|cx| {
+                let frame = Frame {
+                    limits: &shared.limits,
+                    timeouts: &shared.timeouts,
+                    draining: shared.stage() != Stage::Run,
+                };
+                exchange.poll(cx, client, upstream, &frame, deadline)
+            })
+            .await;
+            if let Outcome::Stale = outcome {
+                // Nothing was written to it, so nothing can have been acted upon.
+                self.upstream = None;
+                continue;
+            }
+            break outcome;
+        };
+        if let Some(current) = &mut self.current {
+            current.status = exchange.status;
+            current.first_byte =
+                exchange.answer_began.map(|at| at.saturating_duration_since(current.started));
+        }
+        let can_refuse = exchange.can_refuse();
+        let request_done = exchange.is_request_done();
+        let upgraded = matches!(outcome, Outcome::Upgraded);
+        if !upgraded {
+            (self.to_upstream, self.to_client) = exchange.into_space();
+        }
+        match outcome {
+            Outcome::Complete { client_keeps, upstream_keeps, unread } => {
+                if upstream_keeps {
+                    if self.shared.stage() == Stage::Run {
+                        self.used = Instant::now();
+                    }
+                } else {
+                    self.upstream = None;
+                }
+                self.finish_request(End::Complete, None);
+                match (client_keeps, unread) {
+                    (true, _) => After::Keep,
+                    (false, false) => After::Close,
+                    (false, true) => After::Linger,
+                }
+            }
+            Outcome::Upgraded => self.relay(is_websocket).await,
+            Outcome::Stale => unreachable!("a stale connection is replaced above"),
+            Outcome::Failed(failure) => {
+                self.upstream = None;
+                self.fail(failure, can_refuse, request_done, is_head).await
+            }
+        }
+    }
+
+    /// Tells the client of a failure, as far as that can be told.
+    async fn fail(
+        &mut self,
+        failure: Failure,
+        can_refuse: bool,
+        request_done: bool,
+        is_head: bool,
+    ) -> After {
+        let fault = Fault { kind: failure.kind, side: failure.side };
+        let Some(refusal) = failure.refusal.filter(|_| can_refuse) else {
+            // An answer that broke off must not look complete.
+            self.client.stream.abort_on_close();
+            self.finish_request(failure.end, Some(fault));
+            return After::Ended(failure.end);
+        };
+        let close = !request_done || self.client.ended || self.shared.stage() != Stage::Run;
+        let sent = self.refuse(refusal, is_head, close).await;
+        self.finish_request(failure.end, Some(fault));
+        match (sent, close) {
+            (false, _) => After::Ended(End::ClientClosed),
+            (true, false) => After::Keep,
+            (true, true) => After::Linger,
+        }
+    }
+
+    /// Answers a request whose head may not pass.
+    async fn refuse_request(&mut self, refused: Refused) -> After {
+        let kind = refused.refusal.kind;
+        let fault = Fault { kind: kind.name(), side: kind.side() };
+        let end = if kind == Kind::HeadTimeout { End::Timeout } else { End::Refused };
+        let close = refused.resume_at.is_none() || self.shared.stage() != Stage::Run;
+        self.client.input.consume(refused.resume_at.unwrap_or(self.client.input.len()));
+        let sent = self.refuse(refused.refusal, refused.is_head, close).await;
+        self.finish_request(end, Some(fault));
+        match (sent, close) {
+            (false, _) => After::Ended(End::ClientClosed),
+            (true, false) => After::Keep,
+            (true, true) => After::Linger,
+        }
+    }
+
+    /// Writes an answer of the bridge's own. Whether the client took it.
+    async fn refuse(&mut self, refusal: Refusal, is_head: bool, close: bool) -> bool {
+        if let Some(current) = &mut self.current {
+            current.status = Some(refusal.kind.status().0);
+        }
+        self.to_client = Outgoing::default();
+        refusal.write(&mut self.to_client.bytes, is_head, close);
+        self.deadline.set(Some(self.shared.timeouts.body_idle));
+        poll_fn(|cx| {
+            let mut nothing = crate::buffer::Buffer::default();
+            match self.client.poll_send(cx, &mut self.to_client, &mut nothing) {
+                Poll::Ready(sent) => Poll::Ready(sent.is_ok()),
+                Poll::Pending => self.deadline.poll(cx).map(|()| false),
+            }
+        })
+        .await
+    }
+
+    /// Whether there is a connection to the upstream that can take another request.
+    async fn has_live_upstream(&mut self) -> bool {
+        let Some(upstream) = &mut self.upstream else { return false };
+        // Whatever comes between two requests, an end or bytes that nobody asked for, makes it
+        // useless.
+        let quiet =
+            poll_fn(|cx| Poll::Ready(upstream.poll_fill(cx, Expect::Little, 1).is_pending())).await;
+        let live =
+            quiet && (self.used.elapsed() < FRESH || upstream.stream.probe() == Probe::Quiet);
+        if !live {
+            self.upstream = None;
+        }
+        live
+    }
+
+    async fn connect(&mut self) -> Result<(), Refusal> {
+        let began = Instant::now();
+        let connected = connect(&self.shared.upstream, &self.shared.connect).await;
+        if let Some(current) = &mut self.current {
+            current.connect = Some(began.elapsed());
+        }
+        let stream = connected.map_err(|error| Refusal::from_connect(&error))?;
+        self.upstream = Some(Conn::new(stream));
+        self.connected = true;
+        self.used = Instant::now();
+        Ok(())
+    }
+
+    /// After 101: bytes, until one of the ends means both.
+    async fn relay(&mut self, is_websocket: bool) -> After {
+        let shared = Arc::clone(&self.shared);
+        if let Some(current) = &mut self.current {
+            current.kind = EventKind::Upgrade;
+        }
+        let Some(upstream) = &mut self.upstream else {
+            unreachable!("the upstream has answered 101");
+        };
+        let mut relay = Relay::new(is_websocket);
+        let (client, deadline) = (&mut self.client, &mut self.deadline);
+        deadline.set(None);
+        let ended =
+            poll_fn(|cx| relay.poll(cx, client, upstream, &shared.timeouts, deadline)).await;
+        let fault = match (ended.failed, ended.end) {
+            (true, End::ClientClosed) => Some(Fault { kind: "client_reset", side: Side::Client }),
+            (true, _) => Some(Fault { kind: "upstream_reset", side: Side::Upstream }),
+            (false, End::Timeout) => Some(Fault { kind: "idle", side: Side::Bridge }),
+            (false, _) => None,
+        };
+        self.finish_request(ended.end, fault);
+        self.upstream = None;
+        self.close().await;
+        After::Ended(ended.end)
+    }
+
+    /// Ends an orderly connection: what was written is on its way.
+    async fn close(&mut self) {
+        self.deadline.set(Some(LINGER));
+        poll_fn(|cx| match self.client.poll_shutdown(cx) {
+            // The client may be gone already.
+            Poll::Ready(_) => Poll::Ready(()),
+            Poll::Pending => self.deadline.poll(cx),
+        })
+        .await;
+    }
+
+    /// Ends a connection whose client still sends: closing at once would take the answer away
+    /// from it.
+    async fn linger(&mut self) {
+        self.close().await;
+        self.client.input.clear();
+        self.deadline.set(Some(LINGER));
+        poll_fn(|cx| {
+            loop {
+                if self.deadline.poll(cx).is_ready() || self.shared.stage() == Stage::Cut {
+                    return Poll::Ready(());
+                }
+                match self.client.poll_fill(cx, Expect::Little, usize::MAX) {
+                    Poll::Ready(Ok(n)) if n > 0 => self.client.input.clear(),
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        })
+        .await;
+    }
+
+    fn finish_request(&mut self, end: End, fault: Option<Fault<'_>>) {
+        let Some(current) = self.current.take() else { return };
+        if !self.shared.events.is_enabled() {
+            return;
+        }
+        let mut event = self.event(current.kind);
+        event.request = Some(self.requests);
+        event.trace = current.trace;
+        event.upstream = current.has_upstream.then(|| self.shared.upstream_hop.hop());
+        event.http = Some(Http {
+            method: &self.text.method,
+            target: &self.text.target,
+            status: current.status,
+            user_agent: self.text.user_agent.as_deref(),
+            version: if self.text.is_http11 { "1.1" } else { "1.0" },
+            upgrade: self.text.upgrade.as_deref().filter(|_| current.kind == EventKind::Upgrade),
+        });
+        event.bytes_received = self.client.used().saturating_sub(current.received);
+        event.bytes_sent = self.client.sent - current.sent;
+        event.total = Some(current.started.elapsed());
+        event.connect = current.connect;
+        event.first_byte = current.first_byte;
+        event.end = Some(end);
+        event.error = fault;
+        self.shared.events.emit(&event);
+    }
+
+    fn tell_session(&self, end: End) {
+        if !self.shared.events.is_enabled() {
+            return;
+        }
+        let mut event = self.event(EventKind::Session);
+        event.upstream = self.connected.then(|| self.shared.upstream_hop.hop());
+        event.bytes_received = self.client.received;
+        event.bytes_sent = self.client.sent;
+        event.total = Some(self.started.elapsed());
+        event.end = Some(end);
+        self.shared.events.emit(&event);
+    }
+
+    fn event(&self, kind: EventKind) -> Event<'_> {
+        let mut event = Event::new(kind, &self.shared.name);
+        event.connection = Some(self.id);
+        event.transport = Some(self.shared.transport.hop());
+        event.socket_activation = self.shared.is_activated;
+        event.peer =
+            PeerInfo { pid: self.peer.pid, uid: self.peer.uid, sid: self.peer.sid.as_deref() };
+        event
+    }
+}
+
+fn head_too_large(max: usize) -> Refused {
+    Refused::fatal(Refusal::new(
+        Kind::HeadTooLarge,
+        format!("the request's head is longer than {max} bytes"),
+        "send less, or raise limits.max_head_bytes",
+    ))
+}
+
+fn head_timeout() -> Refused {
+    Refused::fatal(Refusal::new(
+        Kind::HeadTimeout,
+        "the request's head did not come in time",
+        "send it at once, or raise timeouts.head",
+    ))
+}

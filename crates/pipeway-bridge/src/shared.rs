@@ -1,0 +1,203 @@
+//! What the sessions of a bridge have in common.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pipeway_telemetry::Sink;
+use pipeway_transport::{ConnectOptions, Endpoint, Mode, Peer};
+use tokio::sync::{Notify, watch};
+
+use crate::head::RequestRules;
+use crate::{Limits, Timeouts};
+
+/// How far a bridge is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    /// Clients are served.
+    Run = 0,
+    /// No new ones; sessions finish.
+    Drain = 1,
+    /// What is left ends now.
+    Cut = 2,
+}
+
+/// What the sessions of a bridge have in common.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) name: String,
+    pub(crate) rules: RequestRules,
+    pub(crate) limits: Limits,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) upstream: Endpoint,
+    pub(crate) connect: ConnectOptions,
+    pub(crate) transport: HopText,
+    pub(crate) upstream_hop: HopText,
+    pub(crate) is_activated: bool,
+    pub(crate) events: Sink,
+    stage: AtomicU8,
+    stage_tx: watch::Sender<Stage>,
+    active: AtomicUsize,
+    accepted: AtomicU64,
+    cut: AtomicU64,
+    /// Told each time a session ends.
+    ended: Notify,
+    peers: Option<Mutex<HashMap<PeerKey, usize>>>,
+}
+
+/// A hop as events tell it.
+#[derive(Clone, Debug)]
+pub(crate) struct HopText {
+    pub(crate) mode: Mode,
+    pub(crate) endpoint: String,
+}
+
+impl HopText {
+    pub(crate) fn hop(&self) -> pipeway_telemetry::Hop<'_> {
+        pipeway_telemetry::Hop { mode: self.mode.as_str(), endpoint: &self.endpoint }
+    }
+}
+
+/// By what sessions are counted as one user's.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum PeerKey {
+    Uid(u32),
+    Sid(String),
+    Unknown,
+}
+
+/// What a [`Shared`] is made of.
+pub(crate) struct Parts {
+    pub(crate) name: String,
+    pub(crate) rules: RequestRules,
+    pub(crate) limits: Limits,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) upstream: Endpoint,
+    pub(crate) connect: ConnectOptions,
+    pub(crate) transport: HopText,
+    pub(crate) upstream_hop: HopText,
+    pub(crate) is_activated: bool,
+    pub(crate) events: Sink,
+}
+
+impl Shared {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let peers = parts.limits.max_sessions_per_peer.map(|_| Mutex::default());
+        Shared {
+            name: parts.name,
+            rules: parts.rules,
+            limits: parts.limits,
+            timeouts: parts.timeouts,
+            upstream: parts.upstream,
+            connect: parts.connect,
+            transport: parts.transport,
+            upstream_hop: parts.upstream_hop,
+            is_activated: parts.is_activated,
+            events: parts.events,
+            stage: AtomicU8::new(Stage::Run as u8),
+            stage_tx: watch::Sender::new(Stage::Run),
+            active: AtomicUsize::new(0),
+            accepted: AtomicU64::new(0),
+            cut: AtomicU64::new(0),
+            ended: Notify::new(),
+            peers,
+        }
+    }
+
+    pub(crate) fn stage(&self) -> Stage {
+        match self.stage.load(Ordering::Acquire) {
+            0 => Stage::Run,
+            1 => Stage::Drain,
+            _ => Stage::Cut,
+        }
+    }
+
+    /// Moves on to `stage`; there is no way back.
+    pub(crate) fn advance(&self, stage: Stage) {
+        self.stage.fetch_max(stage as u8, Ordering::AcqRel);
+        self.stage_tx.send_replace(self.stage());
+    }
+
+    /// Ready when everything must end. Its waker is woken at each stage.
+    pub(crate) async fn until_cut(mut stage_rx: watch::Receiver<Stage>) {
+        // An error is a bridge that is gone.
+        let _ = stage_rx.wait_for(|stage| *stage == Stage::Cut).await;
+    }
+
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Stage> {
+        self.stage_tx.subscribe()
+    }
+
+    pub(crate) fn active(&self) -> usize {
+        self.active.load(Ordering::Acquire)
+    }
+
+    /// Sessions so far.
+    pub(crate) fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn was_cut(&self) -> u64 {
+        self.cut.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn count_cut(&self) {
+        self.cut.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Waits until fewer than `below` sessions are left. Cancel safe.
+    pub(crate) async fn until_fewer_than(&self, below: usize) {
+        loop {
+            let ended = self.ended.notified();
+            if self.active() < below {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    /// Counts a session in, until the place is dropped.
+    pub(crate) fn enter(self: &Arc<Self>, peer: &Peer) -> Place {
+        self.active.fetch_add(1, Ordering::AcqRel);
+        self.accepted.fetch_add(1, Ordering::AcqRel);
+        let mut place = Place { shared: Arc::clone(self), peer: None, over: false };
+        if let (Some(peers), Some(max)) = (&self.peers, self.limits.max_sessions_per_peer) {
+            let key = match (&peer.sid, peer.uid) {
+                (Some(sid), _) => PeerKey::Sid(sid.clone()),
+                (None, Some(uid)) => PeerKey::Uid(uid),
+                (None, None) => PeerKey::Unknown,
+            };
+            let mut peers = peers.lock().unwrap_or_else(PoisonError::into_inner);
+            let sessions = peers.entry(key.clone()).or_default();
+            *sessions += 1;
+            place.over = *sessions > max;
+            place.peer = Some(key);
+        }
+        place
+    }
+}
+
+/// A session's place among the others.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) shared: Arc<Shared>,
+    peer: Option<PeerKey>,
+    /// Whether this session is one more than its user may have.
+    pub(crate) over: bool,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let (Some(peers), Some(key)) = (&self.shared.peers, &self.peer) {
+            let mut peers = peers.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(sessions) = peers.get_mut(key) {
+                *sessions -= 1;
+                if *sessions == 0 {
+                    peers.remove(key);
+                }
+            }
+        }
+        self.shared.active.fetch_sub(1, Ordering::AcqRel);
+        self.shared.ended.notify_one();
+    }
+}
