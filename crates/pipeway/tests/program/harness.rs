@@ -4,11 +4,11 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long anything may take before the test fails.
 pub const WATCHDOG: Duration = Duration::from_secs(30);
@@ -30,7 +30,7 @@ pub struct Ended {
 pub struct Running {
     child: Child,
     stdout_rx: mpsc::Receiver<String>,
-    stderr: Option<thread::JoinHandle<String>>,
+    stderr_rx: mpsc::Receiver<Vec<u8>>,
 }
 
 impl Room {
@@ -108,15 +108,13 @@ pub fn run(mut command: Command, stdin: &[u8]) -> Ended {
     thread::spawn(move || to_stdin.write_all(&stdin));
     let stdout = all_of(child.stdout.take().unwrap());
     let stderr = all_of(child.stderr.take().unwrap());
-    let Some(status) = wait(&mut child) else {
+    let Ok(stdout) = stdout.recv_timeout(WATCHDOG) else {
         child.kill().unwrap();
-        panic!("{command:?} did not end: {}", text(stderr.join().unwrap()));
+        panic!("{command:?} did not end: {}", text(stderr.recv().unwrap()));
     };
-    Ended {
-        code: status.code().unwrap_or(-1),
-        stdout: stdout.join().unwrap(),
-        stderr: text(stderr.join().unwrap()),
-    }
+    let stderr = text(stderr.recv_timeout(WATCHDOG).unwrap());
+    let status = child.wait().unwrap();
+    Ended { code: status.code().unwrap_or(-1), stdout, stderr }
 }
 
 impl Ended {
@@ -151,9 +149,8 @@ impl Running {
                 }
             }
         });
-        let stderr = all_of(child.stderr.take().unwrap());
-        let stderr = Some(thread::spawn(move || text(stderr.join().unwrap())));
-        Running { child, stdout_rx, stderr }
+        let stderr_rx = all_of(child.stderr.take().unwrap());
+        Running { child, stdout_rx, stderr_rx }
     }
 
     pub fn id(&self) -> u32 {
@@ -163,7 +160,10 @@ impl Running {
     /// The next line of its standard output.
     #[track_caller]
     pub fn line(&self) -> String {
-        self.stdout_rx.recv_timeout(WATCHDOG).expect("the program prints a line")
+        self.stdout_rx.recv_timeout(WATCHDOG).unwrap_or_else(|error| {
+            let said = self.stderr_rx.recv_timeout(Duration::from_secs(1)).map(text);
+            panic!("the program printed no line ({error}); it said: {said:?}")
+        })
     }
 
     /// Writes to its standard input.
@@ -192,13 +192,16 @@ impl Running {
     /// Waits for its end.
     #[track_caller]
     pub fn end(mut self) -> Ended {
-        let status = wait(&mut self.child).expect("the program ends");
         let mut stdout = String::new();
-        while let Ok(line) = self.stdout_rx.recv_timeout(WATCHDOG) {
-            stdout.push_str(&line);
-            stdout.push('\n');
+        loop {
+            match self.stdout_rx.recv_timeout(WATCHDOG) {
+                Ok(line) => stdout.push_str(&format!("{line}\n")),
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+                Err(mpsc::RecvTimeoutError::Timeout) => panic!("the program does not end"),
+            }
         }
-        let stderr = self.stderr.take().unwrap().join().unwrap();
+        let stderr = text(self.stderr_rx.recv_timeout(WATCHDOG).expect("the program ends"));
+        let status = self.child.wait().unwrap();
         Ended { code: status.code().unwrap_or(-1), stdout: stdout.into_bytes(), stderr }
     }
 }
@@ -210,26 +213,15 @@ impl Drop for Running {
     }
 }
 
-fn wait(child: &mut Child) -> Option<ExitStatus> {
-    let deadline = Instant::now() + WATCHDOG;
-    loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            return Some(status);
-        }
-        if Instant::now() > deadline {
-            return None;
-        }
-        // The portable library can't wait for a child with a deadline; this is its watchdog.
-        thread::sleep(Duration::from_millis(2));
-    }
-}
-
-fn all_of(mut from: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> {
+/// Everything that a program writes there, when it has closed it, which it does by ending.
+fn all_of(mut from: impl Read + Send + 'static) -> mpsc::Receiver<Vec<u8>> {
+    let (all_tx, all_rx) = mpsc::channel();
     thread::spawn(move || {
         let mut all = Vec::new();
         let _ = from.read_to_end(&mut all);
-        all
-    })
+        all_tx.send(all)
+    });
+    all_rx
 }
 
 fn text(bytes: Vec<u8>) -> String {

@@ -95,7 +95,7 @@ fn the_other_ends_close_code_decides_the_exit_code() {
 #[test]
 fn a_lost_connection_is_not_a_close() {
     let room = Room::new();
-    let endpoint = service(|socket| drop(socket));
+    let endpoint = service(drop);
     Running::start(room.pipeway(["ws", &endpoint, "/"]))
         .end()
         .exits_with(9)
