@@ -228,3 +228,30 @@ fn the_help_of_every_command_ends_with_examples() {
         assert!(help.contains("Examples:\n"), "{help}");
     }
 }
+
+/// Set it to write docs/reference/cli.md anew rather than hold it against the program.
+const WRITE_PAGE: &str = "WRITE_CLI_PAGE";
+
+#[test]
+fn the_page_of_the_command_line_shows_the_help_of_every_command() {
+    let room = Room::new();
+    let mut page = String::from(
+        "# Command line\n\n\
+         The help of each command, word for word. `pipeway COMMAND -h` prints it too. The exit codes are in\n\
+         [exit-codes.md](exit-codes.md), the environment variables and the keys of a file in\n\
+         [config.md](config.md).\n",
+    );
+    for command in ["", "bridge", "serve", "check", "curl", "ws", "demo"] {
+        let args = [command, "--help"];
+        let help = room.run(args.iter().filter(|arg| !arg.is_empty())).exits_with(0).stdout();
+        let title = format!("pipeway {command}");
+        let lines: Vec<&str> = help.trim_end().lines().map(str::trim_end).collect();
+        page.push_str(&format!("\n## {}\n\n```text\n{}\n```\n", title.trim(), lines.join("\n")));
+    }
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/cli.md");
+    if std::env::var_os(WRITE_PAGE).is_some() {
+        std::fs::write(&path, &page).unwrap();
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default().replace("\r\n", "\n");
+    assert!(written == page, "docs/reference/cli.md is out of date: run this with {WRITE_PAGE}=1");
+}
