@@ -91,6 +91,26 @@ fn width(line: &str) -> usize {
 }
 
 #[test]
+fn the_file_is_the_flags_then_the_environments_then_the_default_one() {
+    let room = Room::new();
+    let bridge = "[[bridge]]\nlisten = \"local:a\"\nto = \"tcp:127.0.0.1:80\"\n";
+    for name in ["flag.toml", "variable.toml", "pipeway/pipeway.toml"] {
+        room.file(name, bridge);
+    }
+    let first_line = |args: &[&str], variable: &str| {
+        let mut command = room.pipeway(args);
+        command.env("PIPEWAY_CONFIG", variable);
+        run(command, b"").exits_with(0).stdout().lines().next().unwrap().to_owned()
+    };
+    let flag = first_line(&["check", "--config", "flag.toml"], "variable.toml");
+    assert_eq!(flag, "# flag.toml  # flag --config");
+    let variable = first_line(&["check"], "variable.toml");
+    assert_eq!(variable, "# variable.toml  # environment PIPEWAY_CONFIG");
+    let default = room.path("pipeway").join("pipeway.toml");
+    assert_eq!(first_line(&["check"], ""), format!("# {}  # default", default.display()));
+}
+
+#[test]
 fn what_check_prints_is_a_configuration_of_the_same_meaning() {
     let room = Room::new();
     let text = "[events]\nto = \"events.jsonl\"\n[defaults]\nhost = \"preserve\"\n\
@@ -102,6 +122,7 @@ fn what_check_prints_is_a_configuration_of_the_same_meaning() {
         let shown = room.run(["check", "--config", name]).exits_with(0).stdout();
         let values: Vec<String> = shown
             .lines()
+            .filter(|line| !line.starts_with("# "))
             .map(|line| line.split("  #").next().unwrap_or_default().trim_end().to_owned())
             .collect();
         (shown, values)
