@@ -151,8 +151,15 @@ fn parse_with<'a>(
     let upgrade = fields.connection.upgrade
         && is_http11
         && fields.upgrade.is_some_and(|tokens| rules.policy.may_upgrade(tokens));
-    let trace = trace_for(&fields, rules);
-    write_head(out, method, &target, request.headers, &fields, rules, upgrade, &trace);
+    let parent = fields.parent();
+    let trace = match parent {
+        // A span that nobody tells of must not stand between the client's and the upstream's.
+        Some(parent) if !rules.spans => parent,
+        Some(parent) => parent.child(),
+        None => TraceContext::new_root(),
+    };
+    let passage = Passage { upgrade, trace, keep_state: parent.is_some() };
+    write_head(out, method, &target, request.headers, &fields, rules, &passage);
     Ok(Some(RequestHead {
         length,
         is_head,
@@ -268,6 +275,16 @@ impl<'a> Fields<'a> {
     }
 }
 
+impl Fields<'_> {
+    /// The trace that the client says the request belongs to.
+    fn parent(&self) -> Option<TraceContext> {
+        match (self.traceparent, self.traceparents) {
+            (Some(value), 1) => TraceContext::parse(value),
+            _ => None,
+        }
+    }
+}
+
 /// What a listener that anybody on the system can reach asks of a client.
 fn check_entry(fields: &Fields<'_>, rules: &RequestRules) -> Result<(), Refusal> {
     if rules.loopback_names_only {
@@ -314,20 +331,14 @@ fn is_loopback_name(name: &[u8]) -> bool {
     bare.eq_ignore_ascii_case(b"localhost") || bare == b"127.0.0.1" || bare == b"[::1]"
 }
 
-fn trace_for(fields: &Fields<'_>, rules: &RequestRules) -> TraceContext {
-    let parent = match (fields.traceparent, fields.traceparents) {
-        (Some(value), 1) => TraceContext::parse(value),
-        _ => None,
-    };
-    match parent {
-        // A span that nobody tells of must not stand between the client's and the upstream's.
-        Some(parent) if !rules.spans => parent,
-        Some(parent) => parent.child(),
-        None => TraceContext::new_root(),
-    }
+/// What was decided of a request.
+struct Passage {
+    upgrade: bool,
+    trace: TraceContext,
+    /// Whether `tracestate` is passed on: it has no meaning without the parent it belongs to.
+    keep_state: bool,
 }
 
-#[allow(clippy::too_many_arguments, reason = "one caller, and each is a part of the head")]
 fn write_head(
     out: &mut Vec<u8>,
     method: &str,
@@ -335,17 +346,15 @@ fn write_head(
     headers: &[Header<'_>],
     fields: &Fields<'_>,
     rules: &RequestRules,
-    upgrade: bool,
-    trace: &TraceContext,
+    passage: &Passage,
 ) {
+    let Passage { upgrade, trace, keep_state } = *passage;
     out.extend_from_slice(method.as_bytes());
     out.push(b' ');
     out.extend_from_slice(target.path.as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
     let host = target.authority.map(str::as_bytes).or(fields.host);
     field::write(out, b"Host", rules.policy.host(host));
-    // A trace's state belongs to its parent: without one it has no meaning.
-    let keep_state = fields.traceparent.is_some();
     for header in headers {
         let keep = match classify(header.name) {
             Field::Host
