@@ -509,7 +509,8 @@ impl Wire {
                 let Some(line) = self.take_through(b"\r\n").await else {
                     return Err(Cut(message.body));
                 };
-                let text = std::str::from_utf8(&line).expect("a chunk's size").trim_end();
+                let line = std::str::from_utf8(&line).expect("a chunk's size");
+                let text = line.split(';').next().expect("a size").trim_end();
                 let size = usize::from_str_radix(text, 16)
                     .unwrap_or_else(|_| panic!("not a plain chunk size: {text:?}"));
                 if size == 0 {
