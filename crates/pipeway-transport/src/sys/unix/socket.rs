@@ -8,6 +8,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
+use rustix::net::SendFlags;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{UnixListener, UnixStream};
@@ -27,6 +29,9 @@ pub(crate) const LOCAL_MODE: Mode = Mode::Unix;
 
 /// The longest path of a socket, in bytes (`sun_path` less its NUL; unix(7)).
 const PATH_MAX: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
+
+/// A connection that is being made: only some systems make one to a Unix socket so.
+const IN_PROGRESS: i32 = Errno::INPROGRESS.raw_os_error();
 
 /// The endpoint that `local:NAME` stands for.
 pub(crate) fn resolve_local(name: &LocalName) -> Result<Endpoint, Error> {
@@ -140,7 +145,7 @@ impl LocalListener {
             .hint("to let others in, set access to group:NAME")
             .holder(peer.pid)));
         }
-        Poll::Ready(Ok((LocalStream { stream }, peer)))
+        Poll::Ready(Ok((LocalStream::new(stream), peer)))
     }
 }
 
@@ -154,7 +159,7 @@ pub(crate) async fn connect_local(
     let path = socket_path(endpoint)?;
     let mut pause = Backoff::new();
     let stream = loop {
-        match timeout_at(deadline, UnixStream::connect(path)).await {
+        match timeout_at(deadline, connect_once(path)).await {
             Ok(Ok(stream)) => break stream,
             // The listener's queue is full, and a socket that does not block is not queued.
             Ok(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -185,13 +190,54 @@ pub(crate) async fn connect_local(
             .holder(server.pid));
         }
     }
-    Ok(LocalStream { stream })
+    Ok(LocalStream::new(stream))
+}
+
+/// One attempt. Where the system connects at once, as Linux does, nothing is waited for.
+async fn connect_once(path: &Path) -> io::Result<UnixStream> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    let connected = socket.connect(&SockAddr::unix(path)?);
+    let under_way = match connected {
+        Ok(()) => false,
+        Err(error) if error.raw_os_error() == Some(IN_PROGRESS) => true,
+        Err(error) => return Err(error),
+    };
+    let stream = UnixStream::from_std(socket.into())?;
+    if under_way {
+        stream.writable().await?;
+        if let Some(error) = stream.take_error()? {
+            return Err(error);
+        }
+    }
+    Ok(stream)
 }
 
 /// A Unix socket's connection.
 #[derive(Debug)]
 pub(crate) struct LocalStream {
     stream: UnixStream,
+    /// Nothing was written yet. The runtime hears that a new socket can be written to only with
+    /// its next look at all of them; the first write does not wait for that.
+    untried: bool,
+}
+
+impl LocalStream {
+    fn new(stream: UnixStream) -> Self {
+        LocalStream { stream, untried: true }
+    }
+
+    /// The first write, where the socket takes it at once.
+    fn write_first(&mut self, buf: &[u8]) -> Option<io::Result<usize>> {
+        if !std::mem::take(&mut self.untried) {
+            return None;
+        }
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        match rustix::net::send(&self.stream, buf, flags) {
+            Err(Errno::AGAIN | Errno::INTR) => None,
+            sent => Some(sent.map_err(Into::into)),
+        }
+    }
 }
 
 impl LocalStream {
@@ -224,7 +270,11 @@ impl AsyncWrite for LocalStream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        std::pin::Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
+        let this = self.get_mut();
+        match this.write_first(buf) {
+            Some(written) => Poll::Ready(written),
+            None => std::pin::Pin::new(&mut this.stream).poll_write(cx, buf),
+        }
     }
 
     fn poll_write_vectored(
