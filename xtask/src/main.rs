@@ -2,16 +2,39 @@
 //! plain cargo.
 
 mod bench;
+mod process;
+mod rules;
+mod source;
+mod test;
+mod tools;
+mod windows;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask COMMAND
+
+  test [--no-install] [STEP...]   every check there is, or the named steps; `test --list` names them
+  rules                           the house's own rules only
+  windows build|lint|test         the Windows program, cross-built, and its tests under Wine
+  bench [--quick] [--markdown FILE]   this bridge, nginx and HAProxy side by side (Linux)
+";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let command = arguments.next().unwrap_or_default();
     let rest: Vec<String> = arguments.collect();
     let result = match command.as_str() {
+        "test" => test::run(&rest),
+        "rules" => rules::run(&rest),
+        "windows" => windows::run(&rest),
         "bench" => bench::run(&rest),
-        other => Err(format!("there is no command `{other}`")),
+        "" | "help" | "-h" | "--help" => {
+            print!("{HELP}");
+            Ok(())
+        }
+        other => Err(format!("there is no command `{other}`\n\n{HELP}")),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -20,4 +43,10 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The folder of the workspace.
+fn workspace() -> PathBuf {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.parent().expect("xtask lies in the workspace's folder").to_path_buf()
 }
