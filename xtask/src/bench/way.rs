@@ -198,9 +198,14 @@ impl Server {
         &self.socket
     }
 
-    /// What it said on stderr.
+    /// What it said on stderr, and whether it has ended.
     pub fn log(&self) -> String {
-        fs::read_to_string(&self.log).unwrap_or_default()
+        let mut log = fs::read_to_string(&self.log).unwrap_or_default();
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap_or_default();
+        if status.contains("State:\tZ") {
+            log.push_str("(it has ended)\n");
+        }
+        log
     }
 }
 
