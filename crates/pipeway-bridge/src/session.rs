@@ -155,15 +155,19 @@ impl Session {
                 After::Keep => {}
                 After::Close => {
                     self.close().await;
-                    return End::Complete;
+                    return self.orderly_end();
                 }
                 After::Linger => {
                     self.linger().await;
-                    return End::Complete;
+                    return self.orderly_end();
                 }
                 After::Ended(end) => return end,
             }
         }
+    }
+
+    fn orderly_end(&self) -> End {
+        if self.shared.stage() == Stage::Run { End::Complete } else { End::Drained }
     }
 
     /// Waits for a whole head, and parses it.
@@ -302,10 +306,7 @@ impl Session {
         }
         let can_refuse = exchange.can_refuse();
         let request_done = exchange.is_request_done();
-        let upgraded = matches!(outcome, Outcome::Upgraded);
-        if !upgraded {
-            (self.to_upstream, self.to_client) = exchange.into_space();
-        }
+        (self.to_upstream, self.to_client) = exchange.into_space();
         match outcome {
             Outcome::Complete { client_keeps, upstream_keeps, unread } => {
                 if upstream_keeps {
@@ -427,6 +428,8 @@ impl Session {
         let Some(upstream) = &mut self.upstream else {
             unreachable!("the upstream has answered 101");
         };
+        // No more heads: what they took is given back for as long as the connection lasts.
+        (self.to_upstream, self.to_client) = Default::default();
         let mut relay = Relay::new(is_websocket);
         let (client, deadline) = (&mut self.client, &mut self.deadline);
         deadline.set(None);

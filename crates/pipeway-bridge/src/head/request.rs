@@ -138,8 +138,14 @@ fn parse_with<'a>(
     };
     let keep_alive =
         if is_http11 { !fields.connection.close } else { fields.connection.keep_alive };
-    let resume_at = (fields.body == Framing::Empty && keep_alive).then_some(length);
-    let refused = |refusal| Box::new(Refused { refusal, is_head, resume_at });
+    // What follows CONNECT is meant for a tunnel, not for us.
+    let sound = fields.body == Framing::Empty && keep_alive && method != "CONNECT";
+    let resume_at = sound.then_some(length);
+    let refused = |refusal: Refusal| {
+        // A client that sends what is no request is not trusted with a next one.
+        let resume_at = resume_at.filter(|_| refusal.kind != Kind::BadRequest);
+        Box::new(Refused { refusal, is_head, resume_at })
+    };
 
     check_entry(&fields, rules).map_err(refused)?;
     let target = rules.policy.target(method, target).map_err(refused)?;
