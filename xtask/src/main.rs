@@ -1,11 +1,13 @@
 //! `cargo xtask COMMAND`: everything that a developer or CI does with this repository beyond
 //! plain cargo.
 
+mod bench;
 mod process;
 mod rules;
 mod source;
 mod test;
 mod tools;
+mod windows;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -15,6 +17,8 @@ cargo xtask COMMAND
 
   test [--no-install] [STEP...]   every check there is, or the named steps; `test --list` names them
   rules                           the house's own rules only
+  windows build|lint|test         the Windows program, cross-built, and its tests under Wine
+  bench [--quick] [--markdown FILE]   this bridge, nginx and HAProxy side by side (Linux)
 ";
 
 fn main() -> ExitCode {
@@ -24,6 +28,8 @@ fn main() -> ExitCode {
     let result = match command.as_str() {
         "test" => test::run(&rest),
         "rules" => rules::run(&rest),
+        "windows" => windows::run(&rest),
+        "bench" => bench::run(&rest),
         "" | "help" | "-h" | "--help" => {
             print!("{HELP}");
             Ok(())

@@ -444,8 +444,15 @@ impl Session {
         After::Ended(ended.end)
     }
 
-    /// Ends an orderly connection: what was written is on its way.
+    /// Ends an orderly connection. A socket keeps what was written when it is closed; a pipe is
+    /// asked first whether the system has taken it over.
     async fn close(&mut self) {
+        if !self.client.stream.can_half_close() {
+            self.shut_down().await;
+        }
+    }
+
+    async fn shut_down(&mut self) {
         self.deadline.set(Some(LINGER));
         poll_fn(|cx| match self.client.poll_shutdown(cx) {
             // The client may be gone already.
@@ -458,7 +465,7 @@ impl Session {
     /// Ends a connection whose client still sends: closing at once would take the answer away
     /// from it.
     async fn linger(&mut self) {
-        self.close().await;
+        self.shut_down().await;
         self.client.input.clear();
         self.deadline.set(Some(LINGER));
         poll_fn(|cx| {

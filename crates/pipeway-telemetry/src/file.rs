@@ -15,7 +15,7 @@ use crate::writer::{Lost, write_lines};
 pub struct FileOptions {
     /// The file; rotated ones get `.1`, `.2` and so on, the newest `.1`.
     pub path: PathBuf,
-    /// The size at which a file is rotated, in bytes. Default: 16 MiB. A line that is longer is
+    /// The size at which a file is rotated, in bytes. Default: 10 MiB. A line that is longer is
     /// written all the same, alone in its file.
     pub max_bytes: u64,
     /// How many files there may be in all. Default: 5. With 1, a full file is begun anew. Files
@@ -26,7 +26,7 @@ pub struct FileOptions {
 impl FileOptions {
     /// The file at `path`, with the default bounds.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        FileOptions { path: path.into(), max_bytes: 16 << 20, max_files: 5 }
+        FileOptions { path: path.into(), max_bytes: 10 << 20, max_files: 5 }
     }
 }
 

@@ -14,6 +14,7 @@
 //! | `local:NAME` | a named pipe | a Unix socket in a private folder |
 
 mod access;
+mod backoff;
 mod connect;
 mod endpoint;
 mod error;

@@ -18,8 +18,9 @@ pub struct ListenOptions {
     /// How many connections may wait to be accepted (sockets). The system may allow fewer.
     /// Default: 4096.
     pub backlog: u32,
-    /// How many instances a pipe may have in all; at the bound, new clients wait in the system's
-    /// queue. Default: 10,000.
+    /// How many instances a pipe may have in all, one of which waits for the next client; at the
+    /// bound, established connections are kept and new clients wait in the system's queue.
+    /// Default: 10,000; at least 2.
     pub max_instances: u32,
 }
 
@@ -47,7 +48,7 @@ pub struct Listener {
 
 #[derive(Debug)]
 enum Inner {
-    Local(sys::LocalListener),
+    Local(Box<sys::LocalListener>),
     Tcp(TcpListener),
 }
 
@@ -103,7 +104,7 @@ impl Listener {
                 let private_folder = matches!(endpoint, Endpoint::Local(_));
                 let listener = sys::LocalListener::bind(&local, options, private_folder)?;
                 let activated = listener.is_activated();
-                Ok(Listener { inner: Inner::Local(listener), endpoint: local, activated })
+                Ok(Listener { inner: Inner::Local(Box::new(listener)), endpoint: local, activated })
             }
         }
     }
@@ -125,6 +126,15 @@ impl Listener {
     /// Whether the listening socket was handed over by the service manager.
     pub fn is_activated(&self) -> bool {
         self.activated
+    }
+
+    /// What the user should know about the access that was asked for, such as a custom security
+    /// descriptor that lets in everyone. One sentence each, without a full stop.
+    pub fn warnings(&self) -> &[String] {
+        match &self.inner {
+            Inner::Local(listener) => listener.warnings(),
+            Inner::Tcp(_) => &[],
+        }
     }
 
     /// The next client. Cancel safe: a connection is either returned or left in the queue.

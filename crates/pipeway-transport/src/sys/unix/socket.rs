@@ -8,14 +8,17 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
+use rustix::net::SendFlags;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::folder::prepare_folder;
 use super::group::group_id;
 use super::lock::{Lock, LockError};
+use crate::backoff::Backoff;
 use crate::connect::timed_out;
 use crate::listen::accept_error;
 use crate::stream::{Probe, probe_socket};
@@ -26,6 +29,9 @@ pub(crate) const LOCAL_MODE: Mode = Mode::Unix;
 
 /// The longest path of a socket, in bytes (`sun_path` less its NUL; unix(7)).
 const PATH_MAX: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
+
+/// A connection that is being made: only some systems make one to a Unix socket so.
+const IN_PROGRESS: i32 = Errno::INPROGRESS.raw_os_error();
 
 /// The endpoint that `local:NAME` stands for.
 pub(crate) fn resolve_local(name: &LocalName) -> Result<Endpoint, Error> {
@@ -115,6 +121,11 @@ impl LocalListener {
         self.file.is_none()
     }
 
+    /// Nothing to warn of: what would be is refused.
+    pub(crate) fn warnings(&self) -> &[String] {
+        &[]
+    }
+
     pub(crate) fn poll_accept(
         &mut self,
         cx: &mut Context<'_>,
@@ -134,7 +145,7 @@ impl LocalListener {
             .hint("to let others in, set access to group:NAME")
             .holder(peer.pid)));
         }
-        Poll::Ready(Ok((LocalStream { stream }, peer)))
+        Poll::Ready(Ok((LocalStream::new(stream), peer)))
     }
 }
 
@@ -148,7 +159,7 @@ pub(crate) async fn connect_local(
     let path = socket_path(endpoint)?;
     let mut pause = Backoff::new();
     let stream = loop {
-        match timeout_at(deadline, UnixStream::connect(path)).await {
+        match timeout_at(deadline, connect_once(path)).await {
             Ok(Ok(stream)) => break stream,
             // The listener's queue is full, and a socket that does not block is not queued.
             Ok(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -179,13 +190,54 @@ pub(crate) async fn connect_local(
             .holder(server.pid));
         }
     }
-    Ok(LocalStream { stream })
+    Ok(LocalStream::new(stream))
+}
+
+/// One attempt. Where the system connects at once, as Linux does, nothing is waited for.
+async fn connect_once(path: &Path) -> io::Result<UnixStream> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    let connected = socket.connect(&SockAddr::unix(path)?);
+    let under_way = match connected {
+        Ok(()) => false,
+        Err(error) if error.raw_os_error() == Some(IN_PROGRESS) => true,
+        Err(error) => return Err(error),
+    };
+    let stream = UnixStream::from_std(socket.into())?;
+    if under_way {
+        stream.writable().await?;
+        if let Some(error) = stream.take_error()? {
+            return Err(error);
+        }
+    }
+    Ok(stream)
 }
 
 /// A Unix socket's connection.
 #[derive(Debug)]
 pub(crate) struct LocalStream {
     stream: UnixStream,
+    /// Nothing was written yet. The runtime hears that a new socket can be written to only with
+    /// its next look at all of them; the first write does not wait for that.
+    untried: bool,
+}
+
+impl LocalStream {
+    fn new(stream: UnixStream) -> Self {
+        LocalStream { stream, untried: true }
+    }
+
+    /// The first write, where the socket takes it at once.
+    fn write_first(&mut self, buf: &[u8]) -> Option<io::Result<usize>> {
+        if !std::mem::take(&mut self.untried) {
+            return None;
+        }
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        match rustix::net::send(&self.stream, buf, flags) {
+            Err(Errno::AGAIN | Errno::INTR) => None,
+            sent => Some(sent.map_err(Into::into)),
+        }
+    }
 }
 
 impl LocalStream {
@@ -218,7 +270,11 @@ impl AsyncWrite for LocalStream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        std::pin::Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
+        let this = self.get_mut();
+        match this.write_first(buf) {
+            Some(written) => Poll::Ready(written),
+            None => std::pin::Pin::new(&mut this.stream).poll_write(cx, buf),
+        }
     }
 
     fn poll_write_vectored(
@@ -253,36 +309,6 @@ pub(crate) fn is_socket_hung_up(socket: &impl AsFd) -> bool {
 /// holds it.
 pub(crate) fn share_port_rules(socket: &Socket) -> io::Result<()> {
     socket.set_reuse_address(true)
-}
-
-/// Growing pauses with jitter, inside a deadline.
-struct Backoff {
-    ceiling: Duration,
-    seed: u64,
-}
-
-impl Backoff {
-    fn new() -> Self {
-        use std::hash::{BuildHasher, Hasher};
-        let seed = std::hash::RandomState::new().build_hasher().finish();
-        Backoff { ceiling: Duration::from_millis(2), seed }
-    }
-
-    /// Waits; `false` where the deadline has passed.
-    async fn wait(&mut self, deadline: Instant) -> bool {
-        let now = Instant::now();
-        if now >= deadline {
-            return false;
-        }
-        // xorshift64: only to keep many clients from coming back at the same moment.
-        self.seed ^= self.seed << 13;
-        self.seed ^= self.seed >> 7;
-        self.seed ^= self.seed << 17;
-        let pause = self.ceiling.mul_f64(0.5 + (self.seed % 1024) as f64 / 2048.0);
-        self.ceiling = (self.ceiling * 2).min(Duration::from_millis(100));
-        sleep_until((now + pause).min(deadline)).await;
-        true
-    }
 }
 
 /// The socket's file and the lock beside it.

@@ -1,1 +1,26 @@
 //! Windows: local endpoints are named pipes.
+
+mod connect;
+mod descriptor;
+mod listen;
+mod peer;
+mod pipe;
+mod security;
+mod stream;
+mod tcp;
+
+use crate::{Endpoint, Error, LocalName, Mode, PipeName};
+
+pub(crate) use connect::connect_local;
+pub(crate) use listen::LocalListener;
+pub(crate) use stream::LocalStream;
+pub(crate) use tcp::{activated_tcp, is_socket_hung_up, share_port_rules};
+
+/// What a local endpoint is here.
+pub(crate) const LOCAL_MODE: Mode = Mode::NamedPipe;
+
+/// The endpoint that `local:NAME` stands for.
+pub(crate) fn resolve_local(name: &LocalName) -> Result<Endpoint, Error> {
+    let pipe: PipeName = name.as_str().parse().expect("every local name is a pipe's name");
+    Ok(Endpoint::Pipe(pipe))
+}

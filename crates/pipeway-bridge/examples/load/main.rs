@@ -1,0 +1,72 @@
+//! The benchmark's upstream and its load: `cargo xtask bench` starts both as child processes.
+//!
+//! One thread and one `epoll` each, so that little of a measurement is theirs. Linux only, and
+//! Unix sockets only.
+
+#[cfg(target_os = "linux")]
+mod body;
+#[cfg(target_os = "linux")]
+mod exchange;
+#[cfg(target_os = "linux")]
+mod idle;
+#[cfg(target_os = "linux")]
+mod poll;
+#[cfg(target_os = "linux")]
+mod serve;
+#[cfg(target_os = "linux")]
+mod websocket;
+
+use std::process::ExitCode;
+
+#[cfg(target_os = "linux")]
+const USAGE: &str = "\
+load serve SOCKET                        the upstream; prints `ready`
+load get   SOCKET CONNECTIONS SECONDS    GETs over connections that are kept
+load close SOCKET CONNECTIONS SECONDS    GETs, each over its own connection
+load ws    SOCKET CONNECTIONS SECONDS    WebSocket messages, each sent after the last one's echo
+load down  SOCKET BYTES                  one answer with a body of so many bytes
+load up    SOCKET BYTES                  one request with a body of so many bytes
+load idle  SOCKET CONNECTIONS            WebSockets that do nothing until stdin ends
+
+What was measured is printed as lines of a name and a number.";
+
+#[cfg(target_os = "linux")]
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("load {}: {error}", arguments.join(" "));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn run(arguments: &[&str]) -> std::io::Result<()> {
+    use exchange::Exchange;
+    let number = |text: &str| text.parse::<u64>().map_err(std::io::Error::other);
+    match *arguments {
+        ["serve", socket] => serve::run(socket),
+        ["get", socket, connections, seconds] => {
+            exchange::run(Exchange::Get, socket, number(connections)?, number(seconds)?)
+        }
+        ["close", socket, connections, seconds] => {
+            exchange::run(Exchange::GetAndClose, socket, number(connections)?, number(seconds)?)
+        }
+        ["ws", socket, connections, seconds] => {
+            exchange::run(Exchange::Message, socket, number(connections)?, number(seconds)?)
+        }
+        ["down", socket, bytes] => body::down(socket, number(bytes)?),
+        ["up", socket, bytes] => body::up(socket, number(bytes)?),
+        ["idle", socket, connections] => idle::run(socket, number(connections)?),
+        _ => Err(std::io::Error::other(format!("no such arguments\n\n{USAGE}"))),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn main() -> ExitCode {
+    eprintln!("load: the benchmark runs on Linux only");
+    ExitCode::FAILURE
+}

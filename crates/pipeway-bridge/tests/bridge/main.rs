@@ -1,0 +1,11 @@
+//! The bridge, held to what it promises: byte by byte between a raw client and a scripted
+//! upstream.
+
+mod events;
+mod faults;
+mod headers;
+mod http;
+mod policy;
+mod rig;
+mod smuggling;
+mod upgrade;

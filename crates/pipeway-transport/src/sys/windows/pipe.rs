@@ -1,0 +1,268 @@
+//! The engine of named pipes: instances, streams and their I/O. Nothing outside this file knows
+//! which runtime's pipes these are.
+
+// Pipes are made and looked at through raw handles.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::windows::io::{
+    AsHandle, AsRawHandle, BorrowedHandle, FromRawHandle, IntoRawHandle, OwnedHandle,
+};
+use std::pin::{Pin, pin};
+use std::ptr::{null, null_mut};
+use std::task::{Context, Poll, Waker, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::windows::named_pipe::{NamedPipeClient, NamedPipeServer, ServerOptions};
+use windows_sys::Win32::Foundation::{
+    ERROR_BROKEN_PIPE, ERROR_FILE_NOT_FOUND, ERROR_NO_DATA, ERROR_PIPE_NOT_CONNECTED,
+    INVALID_HANDLE_VALUE,
+};
+use windows_sys::Win32::Storage::FileSystem::{
+    CreateFileW, FILE_FLAG_OVERLAPPED, FILE_READ_ATTRIBUTES, OPEN_EXISTING, READ_CONTROL,
+    SECURITY_ANONYMOUS, SECURITY_IDENTIFICATION, SECURITY_SQOS_PRESENT,
+};
+use windows_sys::Win32::System::Pipes::{NMPWAIT_NOWAIT, PeekNamedPipe, WaitNamedPipeW};
+
+use super::security::{Descriptor, wide};
+use crate::PipeName;
+use crate::stream::Probe;
+
+/// What a client needs: to read and to write, without FILE_CREATE_PIPE_INSTANCE, which
+/// GENERIC_WRITE contains.
+const CLIENT_ACCESS: u32 = 0x0012_019B;
+
+/// The system's buffer for each direction, in bytes.
+const BUFFER_BYTES: u32 = 64 * 1024;
+
+/// The most that one write hands over: the runtime copies what it is given.
+const WRITE_BYTES_MAX: usize = 64 * 1024;
+
+/// An instance of a pipe that no client was handed over from yet.
+#[derive(Debug)]
+pub(super) struct Instance {
+    server: NamedPipeServer,
+}
+
+impl Instance {
+    /// Makes an instance. With `first`, none may exist.
+    pub(super) fn create(
+        name: &PipeName,
+        first: bool,
+        descriptor: &Descriptor,
+    ) -> io::Result<Instance> {
+        let mut attributes = descriptor.attributes();
+        let mut options = ServerOptions::new();
+        options
+            .first_pipe_instance(first)
+            .reject_remote_clients(true)
+            .in_buffer_size(BUFFER_BYTES)
+            .out_buffer_size(BUFFER_BYTES);
+        // SAFETY: `attributes` is a valid SECURITY_ATTRIBUTES whose descriptor lives as long as
+        // `descriptor`, both beyond the call.
+        let server = unsafe {
+            options.create_with_security_attributes_raw(name.path(), (&raw mut attributes).cast())
+        }?;
+        Ok(Instance { server })
+    }
+
+    /// Waits for a client.
+    pub(super) fn poll_connect(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            // A future of `connect` forgets its waker when it is dropped, so it is only asked
+            // how things stand; the write readiness that it waits for keeps the waker.
+            let mut idle = Context::from_waker(Waker::noop());
+            if let Poll::Ready(connected) = pin!(self.server.connect()).poll(&mut idle) {
+                return Poll::Ready(connected);
+            }
+            ready!(self.server.poll_write_ready(cx))?;
+        }
+    }
+
+    /// The connection, once a client is there.
+    pub(super) fn into_pipe(self) -> Pipe {
+        Pipe { end: End::Server(self.server), ended: false }
+    }
+}
+
+impl AsHandle for Instance {
+    fn as_handle(&self) -> BorrowedHandle<'_> {
+        self.server.as_handle()
+    }
+}
+
+/// One connection over a byte-type pipe.
+#[derive(Debug)]
+pub(super) struct Pipe {
+    end: End,
+    /// Whether the end of the stream was read.
+    ended: bool,
+}
+
+#[derive(Debug)]
+enum End {
+    Server(NamedPipeServer),
+    Client(NamedPipeClient),
+}
+
+impl Pipe {
+    /// Opens the client's end, without waiting. The server may ask who we are and may not act
+    /// as us.
+    pub(super) fn open(name: &PipeName) -> io::Result<Pipe> {
+        let handle = open(
+            name,
+            CLIENT_ACCESS,
+            FILE_FLAG_OVERLAPPED | SECURITY_SQOS_PRESENT | SECURITY_IDENTIFICATION,
+        )?;
+        // SAFETY: an open pipe, made for overlapped I/O, that nobody else owns.
+        let client = unsafe { NamedPipeClient::from_raw_handle(handle.into_raw_handle()) }?;
+        Ok(Pipe { end: End::Client(client), ended: false })
+    }
+
+    /// What the other end has done. Closed, with a tail that the runtime has already taken over
+    /// but nobody has read, counts as closed.
+    pub(super) fn probe(&self) -> Probe {
+        if self.ended {
+            return Probe::Closed;
+        }
+        // The runtime reads ahead: what it holds is not in the system's buffer any more. A read
+        // of no bytes succeeds where it holds something, the end included.
+        let held = match &self.end {
+            End::Server(server) => server.try_read(&mut []),
+            End::Client(client) => client.try_read(&mut []),
+        };
+        let mut waiting = 0;
+        // SAFETY: the handle is open as long as the borrow; nothing is copied, and `waiting` is a
+        // valid place to write to.
+        let open = unsafe {
+            PeekNamedPipe(
+                self.as_handle().as_raw_handle(),
+                null_mut(),
+                0,
+                null_mut(),
+                &raw mut waiting,
+                null_mut(),
+            )
+        };
+        match (open, held) {
+            (0, _) => Probe::Closed,
+            (_, Ok(_)) => Probe::Data,
+            _ if waiting > 0 => Probe::Data,
+            _ => Probe::Quiet,
+        }
+    }
+
+    /// Whether the end of the stream was read. A pipe has no half-close, so then the other end
+    /// is gone altogether.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    fn poll_write_some(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut self.end {
+            End::Server(server) => Pin::new(server).poll_write(cx, buf),
+            End::Client(client) => Pin::new(client).poll_write(cx, buf),
+        }
+    }
+}
+
+impl AsHandle for Pipe {
+    fn as_handle(&self) -> BorrowedHandle<'_> {
+        match &self.end {
+            End::Server(server) => server.as_handle(),
+            End::Client(client) => client.as_handle(),
+        }
+    }
+}
+
+impl AsyncRead for Pipe {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.ended || buf.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        let before = buf.filled().len();
+        let read = ready!(match &mut self.end {
+            End::Server(server) => Pin::new(server).poll_read(cx, buf),
+            End::Client(client) => Pin::new(client).poll_read(cx, buf),
+        });
+        match read {
+            Ok(()) => {
+                self.ended = buf.filled().len() == before;
+                Poll::Ready(Ok(()))
+            }
+            Err(error) if is_gone(&error) => {
+                self.ended = true;
+                Poll::Ready(Ok(()))
+            }
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+}
+
+impl AsyncWrite for Pipe {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let part = &buf[..buf.len().min(WRITE_BYTES_MAX)];
+        self.poll_write_some(cx, part).map_err(|error| {
+            if is_gone(&error) { io::Error::new(io::ErrorKind::BrokenPipe, error) } else { error }
+        })
+    }
+
+    /// Nothing to do, as with a socket: the system takes over what was written by itself.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// Waits until the system has taken over all that was written: from then on the other end
+    /// can read it, whatever becomes of this process.
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // The runtime takes one write at a time and reports it done before it is. A write of no
+        // bytes changes nothing on a byte-type pipe, and its turn comes after the last one.
+        match ready!(self.poll_write_some(cx, &[])) {
+            Ok(_) => Poll::Ready(Ok(())),
+            // Nobody is there to read the rest; the reading side says so.
+            Err(error) if is_gone(&error) => Poll::Ready(Ok(())),
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+}
+
+/// Whether any instance of the name exists, connected or not. Connects to none.
+pub(super) fn exists(name: &PipeName) -> bool {
+    let path = wide(&name.path());
+    // SAFETY: `path` is NUL-terminated and lives through the call.
+    let waiting = unsafe { WaitNamedPipeW(path.as_ptr(), NMPWAIT_NOWAIT) } != 0;
+    waiting || io::Error::last_os_error().raw_os_error() != Some(ERROR_FILE_NOT_FOUND as i32)
+}
+
+/// Opens a pipe only to look at who serves it: nothing can be read or written, and the server
+/// can't learn who looks. It takes an instance for a moment.
+pub(super) fn open_to_look(name: &PipeName) -> io::Result<OwnedHandle> {
+    open(name, READ_CONTROL | FILE_READ_ATTRIBUTES, SECURITY_SQOS_PRESENT | SECURITY_ANONYMOUS)
+}
+
+fn open(name: &PipeName, access: u32, flags: u32) -> io::Result<OwnedHandle> {
+    let path = wide(&name.path());
+    // SAFETY: `path` is NUL-terminated and lives through the call; no attributes make a handle
+    // that is not inherited.
+    let handle =
+        unsafe { CreateFileW(path.as_ptr(), access, 0, null(), OPEN_EXISTING, flags, null_mut()) };
+    if handle == INVALID_HANDLE_VALUE {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call succeeded, so this is an open handle that nobody else owns.
+    Ok(unsafe { OwnedHandle::from_raw_handle(handle) })
+}
+
+/// Whether the error says that the other end has closed.
+fn is_gone(error: &io::Error) -> bool {
+    let gone = [ERROR_BROKEN_PIPE, ERROR_NO_DATA, ERROR_PIPE_NOT_CONNECTED];
+    error.raw_os_error().is_some_and(|code| gone.contains(&(code as u32)))
+}

@@ -1,0 +1,70 @@
+//! One connection over a named pipe.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::listen::Place;
+use super::pipe::Pipe;
+use crate::stream::Probe;
+
+/// A named pipe's connection.
+#[derive(Debug)]
+pub(crate) struct LocalStream {
+    // Before the place, so that the instance is closed when its place becomes free.
+    pipe: Pipe,
+    /// For the server's end.
+    _place: Option<Place>,
+}
+
+impl LocalStream {
+    pub(super) fn accepted(pipe: Pipe, place: Place) -> Self {
+        LocalStream { pipe, _place: Some(place) }
+    }
+
+    pub(super) fn connected(pipe: Pipe) -> Self {
+        LocalStream { pipe, _place: None }
+    }
+
+    pub(crate) fn can_half_close(&self) -> bool {
+        false
+    }
+
+    pub(crate) fn probe(&self) -> Probe {
+        self.pipe.probe()
+    }
+
+    pub(crate) fn is_hung_up(&self) -> bool {
+        self.pipe.has_ended()
+    }
+}
+
+impl AsyncRead for LocalStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().pipe).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for LocalStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().pipe).poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().pipe).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().pipe).poll_shutdown(cx)
+    }
+}

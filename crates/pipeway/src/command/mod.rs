@@ -1,0 +1,14 @@
+//! The commands.
+
+mod check;
+mod client;
+mod curl;
+mod demo;
+mod serve;
+mod ws;
+
+pub(crate) use check::check;
+pub(crate) use curl::curl;
+pub(crate) use demo::demo;
+pub(crate) use serve::{bridge, serve};
+pub(crate) use ws::ws;

@@ -1,0 +1,305 @@
+//! The configuration: flags over environment over file over defaults, with the source of each
+//! value kept.
+
+mod file;
+mod problem;
+mod settings;
+mod show;
+mod value;
+mod verify;
+
+use std::path::{Path, PathBuf};
+
+use pipeway_bridge::{BridgeConfig, Limits, Policy, Timeouts};
+use pipeway_telemetry::{FileOptions, Sink, SinkOptions};
+use pipeway_transport::Endpoint;
+
+pub(crate) use problem::{Problem, nearest};
+#[cfg(test)]
+pub(crate) use settings::{BRIDGE_KEYS, EVENTS_KEYS};
+pub(crate) use settings::{BridgeLayer, BridgeSettings, EventsLayer, EventsSettings, Source, Sourced};
+pub(crate) use value::{
+    Count, EventsTo, Item, List, MethodItem, Name, NoneOr, PathItem, Size, Time, TimeOrZero,
+    UpgradeItem, Value, Verify, is_token, seconds_or_time, time_text,
+};
+
+use crate::exit::Exit;
+use crate::output::{Failure, talk};
+use crate::{env, service};
+
+/// The bridges to serve and where their events go: good as far as can be told without starting.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// The file that was read.
+    file: Option<PathBuf>,
+    events: EventsSettings,
+    bridges: Vec<BridgeSettings>,
+}
+
+impl Config {
+    /// The configuration of one bridge from the command line.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit::Usage`], or the code of what can't be; everything wrong has been told.
+    pub(crate) fn from_flags(flags: BridgeLayer, events: EventsLayer) -> Result<Self, Failure> {
+        let mut faults = Vec::new();
+        let (env_bridge, env_events) = from_env(&mut faults);
+        let events = events.over(&env_events).resolve();
+        let bridge = finish(flags.over(&env_bridge));
+        faults.extend(verify::bridge(&bridge));
+        match faults.first().map(|(exit, _)| *exit) {
+            None => Ok(Config { file: None, events, bridges: vec![bridge] }),
+            Some(exit) => {
+                tell(faults.iter().map(|(_, problem)| problem), "", "");
+                Err(Failure::told(exit))
+            }
+        }
+    }
+
+    /// The configuration of a file: the named one, that of the environment, or the default one.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit::Config`] for what is wrong in the file, [`Exit::Usage`] for what is wrong outside
+    /// of it alone; everything wrong has been told.
+    pub(crate) fn from_file(flag: Option<&Path>, events: EventsLayer) -> Result<Self, Failure> {
+        let path = file_path(flag)?;
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            Failure::new(Exit::Config, format!("can't read the configuration {}", path.display()))
+                .cause(&error)
+                .hint("name the file with --config FILE; docs/reference/config.md tells what goes into it")
+        })?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        // A token file or an events file is found from wherever the program is started.
+        let absolute = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
+        let folder = absolute.parent().unwrap_or(Path::new("."));
+
+        let mut outside = Vec::new();
+        let (env_bridge, env_events) = from_env(&mut outside);
+        let (layers, mut problems) = file::read(text, folder);
+        let readable = problems.is_empty();
+        let mut bridges = Vec::new();
+        for (layer, span) in layers.bridges {
+            if readable {
+                problems.extend(missing(&layer, &span));
+            }
+            let settings = finish(env_bridge.clone().over(&layer));
+            problems.extend(verify::bridge(&settings).into_iter().map(|(_, problem)| problem));
+            bridges.push((settings, span));
+        }
+        for (index, (bridge, span)) in bridges.iter().enumerate() {
+            let earlier = bridges[..index].iter().map(|(bridge, _)| bridge);
+            problems.extend(twice(bridge, span, earlier));
+        }
+        if problems.is_empty() && outside.is_empty() {
+            let bridges = bridges.into_iter().map(|(bridge, _)| bridge).collect();
+            let events = events.over(&env_events).over(&layers.events).resolve();
+            return Ok(Config { file: Some(path), events, bridges });
+        }
+        problems.sort_by_key(|problem| match &problem.place {
+            problem::Place::File(span) => span.start,
+            problem::Place::Named(_) => usize::MAX,
+        });
+        problems.dedup();
+        let exit = if problems.is_empty() { Exit::Usage } else { Exit::Config };
+        let outside = outside.iter().map(|(_, problem)| problem);
+        let count = problems.len() + outside.len();
+        tell(outside.chain(&problems), &path.display().to_string(), text);
+        talk(&match count {
+            1 => "1 problem; nothing was started".to_owned(),
+            count => format!("{count} problems; nothing was started"),
+        });
+        Err(Failure::told(exit))
+    }
+
+    /// The bridges, ready to be started, with their events going to one sink.
+    ///
+    /// # Errors
+    ///
+    /// If the file of events can't be opened.
+    pub(crate) fn open(self) -> Result<(Vec<BridgeConfig>, Sink), Failure> {
+        let events = open_events(&self.events)?;
+        let configs = self.bridges.into_iter().map(|bridge| to_config(bridge, &events)).collect();
+        Ok((configs, events))
+    }
+
+    /// How many bridges there are.
+    pub(crate) fn bridge_count(&self) -> usize {
+        self.bridges.len()
+    }
+
+    /// The resolved configuration as TOML, with the source of each value.
+    pub(crate) fn show(&self) -> String {
+        show::show(self.file.as_deref(), &self.events, &self.bridges)
+    }
+}
+
+/// The file to read.
+fn file_path(flag: Option<&Path>) -> Result<PathBuf, Failure> {
+    if let Some(path) = flag {
+        return Ok(path.to_owned());
+    }
+    if let Some(path) = std::env::var_os(env::CONFIG).filter(|path| !path.is_empty()) {
+        return Ok(path.into());
+    }
+    match service::config_folder() {
+        Some(folder) => Ok(folder.join("pipeway").join("pipeway.toml")),
+        None => Err(Failure::new(Exit::Config, "this user has no folder for configurations")
+            .hint("name the file with --config FILE")),
+    }
+}
+
+fn from_env(faults: &mut Vec<verify::Fault>) -> (BridgeLayer, EventsLayer) {
+    for (name, nearest) in env::unknown() {
+        let near = nearest.map_or_else(String::new, |name| format!("; did you mean {name}?"));
+        talk(&format!("warning: the environment variable {name} is not known{near}"));
+    }
+    let (bridge, wrong_bridge) = BridgeLayer::from_env();
+    let (events, wrong_events) = EventsLayer::from_env();
+    for (source, message) in wrong_bridge.into_iter().chain(wrong_events) {
+        faults.push((Exit::Usage, Problem::of(&source, "", message)));
+    }
+    (bridge, events)
+}
+
+/// Resolves a bridge; one without a name is named for where it listens.
+fn finish(layer: BridgeLayer) -> BridgeSettings {
+    let mut settings = layer.resolve();
+    if settings.name.value.is_none() {
+        settings.name.value = settings.listen.value.as_ref().map(name_of);
+    }
+    settings
+}
+
+fn name_of(listen: &Endpoint) -> Name {
+    let text = match listen {
+        Endpoint::Local(name) => name.as_str().to_owned(),
+        Endpoint::Pipe(name) => name.as_str().to_owned(),
+        Endpoint::Unix(path) => {
+            path.as_path().file_stem().unwrap_or_default().to_string_lossy().into_owned()
+        }
+        Endpoint::Tcp(address) => format!("port-{}", address.port()),
+        Endpoint::Stdio => "stdio".to_owned(),
+    };
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
+    Name(text.chars().map(plain).take(64).collect())
+}
+
+fn missing(layer: &BridgeLayer, span: &std::ops::Range<usize>) -> Vec<Problem> {
+    let absent = |key: &str, example: &str| {
+        Problem::in_file(span.clone(), format!("this bridge has no `{key}`"))
+            .hint(format!("add {key} = \"{example}\""))
+    };
+    let mut problems = Vec::new();
+    if layer.listen.is_none() {
+        problems.push(absent("listen", "local:NAME"));
+    }
+    if layer.to.is_none() {
+        problems.push(absent("to", "tcp:127.0.0.1:PORT"));
+    }
+    problems
+}
+
+/// What `bridge` has in common with an earlier one and must not.
+fn twice<'a>(
+    bridge: &BridgeSettings,
+    span: &std::ops::Range<usize>,
+    earlier: impl Iterator<Item = &'a BridgeSettings>,
+) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let at = |source: &Source, message: String| match source {
+        Source::Default => Problem::in_file(span.clone(), message),
+        source => Problem::of(source, "", message),
+    };
+    for other in earlier {
+        if let (Some(name), Some(first)) = (&bridge.name.value, &other.name.value)
+            && name == first
+        {
+            let message = format!("two bridges are named `{}`", name.0);
+            problems.push(
+                at(&bridge.name.source, message).hint("give each a name of its own: name = \"...\""),
+            );
+        }
+        if let (Some(listen), Some(first)) = (&bridge.listen.value, &other.listen.value)
+            && verify::same(listen, first)
+        {
+            let message = format!("two bridges listen on {listen}");
+            problems.push(at(&bridge.listen.source, message).hint("each needs one of its own"));
+        }
+    }
+    problems
+}
+
+fn tell<'a>(problems: impl Iterator<Item = &'a Problem>, file: &str, text: &str) {
+    for problem in problems {
+        talk(&problem.render(file, text));
+    }
+}
+
+fn open_events(settings: &EventsSettings) -> Result<Sink, Failure> {
+    let options = SinkOptions {
+        show_query: settings.show_query.value,
+        show_sid: settings.show_sid.value,
+        ..SinkOptions::default()
+    };
+    match &settings.to.value {
+        EventsTo::None => Ok(Sink::disabled()),
+        EventsTo::Stderr => Ok(Sink::stderr(options)),
+        EventsTo::File(path) => {
+            let file = FileOptions {
+                path: path.clone(),
+                max_bytes: settings.max_size.value.0,
+                max_files: u32::try_from(settings.max_files.value.0).unwrap_or(u32::MAX),
+            };
+            Sink::file(file, options).map_err(|error| {
+                let exit = match error.kind() {
+                    std::io::ErrorKind::PermissionDenied => Exit::Permission,
+                    _ => Exit::Failure,
+                };
+                Failure::new(exit, format!("can't write events to {}", path.display()))
+                    .cause(&error)
+                    .hint("make its folder, or name another file with --events FILE")
+            })
+        }
+    }
+}
+
+fn to_config(bridge: BridgeSettings, events: &Sink) -> BridgeConfig {
+    let listen = bridge.listen.value.expect("a bridge without `listen` was refused");
+    let to = bridge.to.value.expect("a bridge without `to` was refused");
+    let name = bridge.name.value.map_or_else(String::new, |name| name.0);
+    let to_usize = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
+    let mut config = BridgeConfig::new(name, listen, to);
+    config.access = bridge.access.value;
+    config.allow_remote = bridge.allow_remote.value;
+    config.token_file = bridge.token_file.value;
+    config.verify_server = bridge.verify_server.value.0;
+    config.policy = Policy {
+        methods: bridge.methods.value.into_items(),
+        paths: bridge.paths.value.into_items(),
+        upgrades: bridge.upgrades.value.into_items(),
+        host: bridge.host.value,
+    };
+    config.limits = Limits {
+        max_sessions: bridge.max_sessions.value.0,
+        max_sessions_per_peer: bridge.max_sessions_per_peer.value.0.map(|count| count.0),
+        max_head_bytes: to_usize(bridge.max_head_size.value.0),
+        max_headers: bridge.max_headers.value.0,
+        max_body_bytes: bridge.max_body_size.value.0.map(|size| size.0),
+    };
+    config.timeouts = Timeouts {
+        connect: bridge.connect.value.0,
+        first_request: bridge.first_request.value.0,
+        head: bridge.head.value.0,
+        first_byte: bridge.first_byte.value.0.map(|time| time.0),
+        body_idle: bridge.body_idle.value.0,
+        answer_idle: bridge.answer_idle.value.0.map(|time| time.0),
+        keep_alive: bridge.keep_alive.value.0,
+        upgrade_idle: bridge.upgrade_idle.value.0.map(|time| time.0),
+        half_close_idle: bridge.half_close_idle.value.0,
+        drain: bridge.drain.value.0,
+    };
+    config.events = events.clone();
+    config
+}

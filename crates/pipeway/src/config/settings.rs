@@ -1,0 +1,258 @@
+//! Every key of the configuration: its name in a file, its flag, its environment variable and
+//! its default, stated once.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use pipeway_bridge::{HostRule, Limits, Timeouts};
+use pipeway_transport::{Access, Endpoint};
+use toml::de::DeValue;
+
+use super::value::{
+    Count, EventsTo, List, MethodItem, Name, NoneOr, PathItem, Size, Time, TimeOrZero, TomlFault,
+    UpgradeItem, Value, Verify,
+};
+use crate::env;
+
+/// Where a value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// This flag.
+    Flag(&'static str),
+    /// This environment variable.
+    Env(&'static str),
+    /// The configuration file: the line, from 1, and the place of the value in bytes.
+    File { line: usize, span: Range<usize> },
+    /// Nobody said anything.
+    Default,
+}
+
+/// A value and where it comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sourced<T> {
+    /// The value.
+    pub(crate) value: T,
+    /// Where it comes from.
+    pub(crate) source: Source,
+}
+
+impl<T> Sourced<T> {
+    /// Another value from the same source.
+    pub(crate) fn map<U>(self, change: impl FnOnce(T) -> U) -> Sourced<U> {
+        Sourced { value: change(self.value), source: self.source }
+    }
+}
+
+/// One key, for lists of keys.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Key {
+    /// Its name in a file, with its table's: `timeouts.connect`.
+    pub(crate) name: &'static str,
+    /// Its flag.
+    pub(crate) flag: &'static str,
+    /// Its environment variable.
+    pub(crate) env: Option<&'static str>,
+}
+
+/// One resolved value, for `check`.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    /// The key's name.
+    pub(crate) key: &'static str,
+    /// The value as TOML; `None` where it is not set.
+    pub(crate) value: Option<String>,
+    /// Where it comes from.
+    pub(crate) source: Source,
+}
+
+macro_rules! settings {
+    (
+        $(#[$layer_doc:meta])+ $layer:ident;
+        $(#[$settings_doc:meta])+ $settings:ident;
+        $keys:ident;
+        $($field:ident: $type:ty = $default:expr, $key:literal, $flag:literal, $env:expr;)+
+    ) => {
+        $(#[$layer_doc])+
+        #[derive(Clone, Debug, Default)]
+        pub(crate) struct $layer {
+            $(pub(crate) $field: Option<Sourced<$type>>,)+
+        }
+
+        $(#[$settings_doc])+
+        #[derive(Clone, Debug)]
+        pub(crate) struct $settings {
+            $(pub(crate) $field: Sourced<$type>,)+
+        }
+
+        /// The keys, in the order of the documentation.
+        pub(crate) const $keys: &[Key] =
+            &[$(Key { name: $key, flag: $flag, env: $env },)+];
+
+        impl $layer {
+            /// This layer's values, and those of `lower` where this one has none.
+            pub(crate) fn over(self, lower: &Self) -> Self {
+                $layer { $($field: self.$field.or_else(|| lower.$field.clone()),)+ }
+            }
+
+            /// Reads the value of `key`; `None` if there is no such key.
+            pub(crate) fn read(
+                &mut self,
+                key: &str,
+                value: &DeValue<'_>,
+                source: Source,
+                folder: &Path,
+            ) -> Option<Result<(), TomlFault>> {
+                match key {
+                    $($key => Some(<$type as Value>::from_toml(value).map(|mut value| {
+                        value.anchor(folder);
+                        self.$field = Some(Sourced { value, source });
+                    })),)+
+                    _ => None,
+                }
+            }
+
+            /// The values of the environment, and what is wrong with them.
+            pub(crate) fn from_env() -> (Self, Vec<(Source, String)>) {
+                let mut layer = $layer::default();
+                let mut wrong = Vec::new();
+                $(let name: Option<&'static str> = $env;
+                if let Some(name) = name
+                    && let Some(text) = std::env::var_os(name).filter(|text| !text.is_empty())
+                {
+                    match <$type as Value>::from_text(&text.to_string_lossy()) {
+                        Ok(value) => {
+                            layer.$field = Some(Sourced { value, source: Source::Env(name) });
+                        }
+                        Err(message) => wrong.push((Source::Env(name), message)),
+                    }
+                })+
+                (layer, wrong)
+            }
+
+            /// The values, with the default where this layer has none.
+            pub(crate) fn resolve(self) -> $settings {
+                $settings {
+                    $($field: self.$field.unwrap_or_else(|| Sourced {
+                        value: $default,
+                        source: Source::Default,
+                    }),)+
+                }
+            }
+        }
+
+        impl $settings {
+            /// Every value as TOML, with its source.
+            pub(crate) fn rows(&self) -> Vec<Row> {
+                vec![$(Row {
+                    key: $key,
+                    value: self.$field.value.show(),
+                    source: self.$field.source.clone(),
+                },)+]
+            }
+        }
+    };
+}
+
+settings! {
+    /// What one place (the flags, a table of the file) says about a bridge.
+    BridgeLayer;
+    /// A bridge's resolved values.
+    BridgeSettings;
+    BRIDGE_KEYS;
+    name: Option<Name> = None, "name", "--name", None;
+    listen: Option<Endpoint> = None, "listen", "--listen", None;
+    to: Option<Endpoint> = None, "to", "--to", None;
+    access: Access = Access::Owner, "access", "--access", None;
+    host: HostRule = HostRule::Localhost, "host", "--host", None;
+    methods: List<MethodItem> = List::default(), "methods", "--allow-method", None;
+    paths: List<PathItem> = List::default(), "paths", "--allow-path", None;
+    upgrades: List<UpgradeItem> = List::default(), "upgrades", "--allow-upgrade", None;
+    verify_server: Verify = Verify(None), "verify_server", "--verify-server", None;
+    allow_remote: bool = false, "allow_remote", "--allow-remote", None;
+    token_file: Option<PathBuf> = None, "token_file", "--token-file", None;
+    max_sessions: Count = Count(Limits::default().max_sessions),
+        "limits.max_sessions", "--max-sessions", Some(env::MAX_SESSIONS);
+    max_sessions_per_peer: NoneOr<Count> =
+        NoneOr(Limits::default().max_sessions_per_peer.map(Count)),
+        "limits.max_sessions_per_peer", "--max-sessions-per-peer", Some(env::MAX_SESSIONS_PER_PEER);
+    max_head_size: Size = Size(Limits::default().max_head_bytes as u64),
+        "limits.max_head_size", "--max-head-size", Some(env::MAX_HEAD_SIZE);
+    max_headers: Count = Count(Limits::default().max_headers),
+        "limits.max_headers", "--max-headers", Some(env::MAX_HEADERS);
+    max_body_size: NoneOr<Size> = NoneOr(Limits::default().max_body_bytes.map(Size)),
+        "limits.max_body_size", "--max-body-size", Some(env::MAX_BODY_SIZE);
+    connect: Time = Time(Timeouts::default().connect),
+        "timeouts.connect", "--connect-timeout", Some(env::CONNECT_TIMEOUT);
+    first_request: Time = Time(Timeouts::default().first_request),
+        "timeouts.first_request", "--first-request-timeout", Some(env::FIRST_REQUEST_TIMEOUT);
+    head: Time = Time(Timeouts::default().head),
+        "timeouts.head", "--head-timeout", Some(env::HEAD_TIMEOUT);
+    first_byte: NoneOr<Time> = NoneOr(Timeouts::default().first_byte.map(Time)),
+        "timeouts.first_byte", "--first-byte-timeout", Some(env::FIRST_BYTE_TIMEOUT);
+    body_idle: Time = Time(Timeouts::default().body_idle),
+        "timeouts.body_idle", "--body-idle-timeout", Some(env::BODY_IDLE_TIMEOUT);
+    answer_idle: NoneOr<Time> = NoneOr(Timeouts::default().answer_idle.map(Time)),
+        "timeouts.answer_idle", "--answer-idle-timeout", Some(env::ANSWER_IDLE_TIMEOUT);
+    keep_alive: Time = Time(Timeouts::default().keep_alive),
+        "timeouts.keep_alive", "--keep-alive-timeout", Some(env::KEEP_ALIVE_TIMEOUT);
+    upgrade_idle: NoneOr<Time> = NoneOr(Timeouts::default().upgrade_idle.map(Time)),
+        "timeouts.upgrade_idle", "--upgrade-idle-timeout", Some(env::UPGRADE_IDLE_TIMEOUT);
+    half_close_idle: Time = Time(Timeouts::default().half_close_idle),
+        "timeouts.half_close_idle", "--half-close-idle-timeout", Some(env::HALF_CLOSE_IDLE_TIMEOUT);
+    drain: TimeOrZero = TimeOrZero(Timeouts::default().drain),
+        "timeouts.drain", "--drain-timeout", Some(env::DRAIN_TIMEOUT);
+}
+
+settings! {
+    /// What one place says about events.
+    EventsLayer;
+    /// The resolved values about events.
+    EventsSettings;
+    EVENTS_KEYS;
+    to: EventsTo = EventsTo::None, "to", "--events", Some(env::EVENTS);
+    max_size: Size = Size(10 << 20), "max_size", "--events-max-size", Some(env::EVENTS_MAX_SIZE);
+    max_files: Count = Count(5), "max_files", "--events-max-files", Some(env::EVENTS_MAX_FILES);
+    show_query: bool = false, "show_query", "--events-show-query", None;
+    show_sid: bool = false, "show_sid", "--events-show-sid", None;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_higher_layer_wins_and_the_rest_is_default() {
+        let said = |time, source| Some(Sourced { value: Time(time), source });
+        let second = std::time::Duration::from_secs(1);
+        let flags = BridgeLayer { head: said(second, Source::Flag("--head-timeout")), ..<_>::default() };
+        let file = BridgeLayer {
+            head: said(2 * second, Source::File { line: 1, span: 0..1 }),
+            connect: said(3 * second, Source::File { line: 2, span: 2..3 }),
+            ..<_>::default()
+        };
+        let settings = flags.over(&file).resolve();
+        assert_eq!(settings.head.value.0, second);
+        assert_eq!(settings.head.source, Source::Flag("--head-timeout"));
+        assert_eq!(settings.connect.value.0, 3 * second);
+        assert_eq!(settings.body_idle.source, Source::Default);
+    }
+
+    #[test]
+    fn every_key_is_documented_with_its_default() {
+        let page = include_str!("../../../../docs/reference/config.md");
+        let mut rows = BridgeLayer::default().resolve().rows();
+        rows.extend(EventsLayer::default().resolve().rows());
+        let keys = BRIDGE_KEYS.iter().chain(EVENTS_KEYS);
+        for (row, key) in rows.iter().zip(keys) {
+            assert_eq!(row.key, key.name);
+            let default = row.value.as_deref().map_or("none set".into(), |v| format!("`{v}`"));
+            let start = format!("| `{}` | `{}` | {default} |", key.name, key.flag);
+            assert!(page.contains(&start), "docs/reference/config.md has no row {start}");
+            if let Some(env) = key.env {
+                assert!(page.contains(&format!("`{env}`")), "{env} is not in config.md");
+            }
+        }
+        let documented = page.lines().filter(|line| line.contains("| `--")).count();
+        assert_eq!(documented, rows.len(), "config.md lists a key that is none");
+    }
+}

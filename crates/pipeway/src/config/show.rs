@@ -1,0 +1,65 @@
+//! The resolved configuration as TOML, with the source of each value in a comment.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::settings::{BridgeSettings, EventsSettings, Row, Source};
+
+/// The text that `check` prints: a file that could be used as it stands.
+pub(super) fn show(
+    file: Option<&Path>,
+    events: &EventsSettings,
+    bridges: &[BridgeSettings],
+) -> String {
+    let file_name = file.and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+    let mut out = String::from("[events]\n");
+    rows(&mut out, &events.rows(), &file_name);
+    for bridge in bridges {
+        out.push_str("\n[[bridge]]\n");
+        let all = bridge.rows();
+        for table in ["", "limits", "timeouts"] {
+            if !table.is_empty() {
+                // Writing to a String does not fail.
+                let _ = writeln!(out, "[bridge.{table}]");
+            }
+            let of_table: Vec<Row> = all.iter().filter_map(|row| in_table(row, table)).collect();
+            rows(&mut out, &of_table, &file_name);
+        }
+    }
+    out
+}
+
+/// The row without its table's name, if it is of `table`.
+fn in_table(row: &Row, table: &str) -> Option<Row> {
+    let (of, key) = row.key.split_once('.').unwrap_or(("", row.key));
+    (of == table).then(|| Row { key, ..row.clone() })
+}
+
+fn rows(out: &mut String, rows: &[Row], file_name: &str) {
+    let keys = rows.iter().map(|row| row.key.len()).max().unwrap_or(0);
+    let values = rows
+        .iter()
+        .filter_map(|row| row.value.as_ref())
+        .map(|value| value.chars().count())
+        .max()
+        .unwrap_or(0)
+        .min(40);
+    for row in rows {
+        // A key that is not set has no TOML value; its absence is said all the same.
+        let line = match &row.value {
+            Some(value) => format!("{:keys$} = {value:values$}  # {}", row.key, source(row, file_name)),
+            None => format!("# {:keys$} is not set", row.key),
+        };
+        let _ = writeln!(out, "{line}");
+    }
+}
+
+fn source(row: &Row, file_name: &str) -> String {
+    match &row.source {
+        Source::Flag(name) => format!("flag {name}"),
+        Source::Env(name) => format!("environment {name}"),
+        Source::File { line, .. } => format!("{file_name}:{line}"),
+        Source::Default if row.key == "name" => "default, from listen".into(),
+        Source::Default => "default".into(),
+    }
+}

@@ -1,0 +1,152 @@
+//! Checks of resolved values that reach beyond one value: what this system can do, what
+//! contradicts something else, files that must be there.
+
+use std::path::Path;
+
+use pipeway_transport::{Access, Endpoint, Mode};
+
+use super::problem::Problem;
+use super::settings::BridgeSettings;
+use crate::exit::Exit;
+use crate::service;
+
+/// A problem, and the exit code of a command line that has it.
+pub(crate) type Fault = (Exit, Problem);
+
+/// Checks one bridge.
+pub(crate) fn bridge(settings: &BridgeSettings) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let listen = settings.listen.value.as_ref();
+    if let Some(endpoint) = listen {
+        let source = &settings.listen.source;
+        if *endpoint == Endpoint::Stdio {
+            let problem = Problem::of(source, "listen", "stdio can't be listened on");
+            faults.push((
+                Exit::Unsupported,
+                problem.hint("it is one connection, and already made; write local:NAME"),
+            ));
+        } else if let Some((message, hint)) = unsupported(endpoint) {
+            faults.push((Exit::Unsupported, Problem::of(source, "listen", message).hint(hint)));
+        }
+        if let Endpoint::Tcp(address) = endpoint {
+            if !settings.allow_remote.value && !address.ip().to_canonical().is_loopback() {
+                faults.push((Exit::Permission, remote(source, "listen", endpoint)));
+            }
+            if settings.token_file.value.is_none() {
+                let message = format!("{endpoint} is a port, which any user may connect to");
+                faults.push((
+                    Exit::Permission,
+                    Problem::of(source, "listen", message)
+                        .hint("name a token_file that clients must send the token of, or listen on local:NAME"),
+                ));
+            }
+            if settings.access.value != Access::Owner {
+                faults.push((
+                    Exit::Unsupported,
+                    Problem::of(&settings.access.source, "access", "a port has no owner")
+                        .hint("leave access at owner, or listen on local:NAME"),
+                ));
+            }
+        }
+    }
+    if let Some(endpoint) = &settings.to.value {
+        let source = &settings.to.source;
+        if *endpoint == Endpoint::Stdio {
+            let problem = Problem::of(source, "to", "stdio can't be connected to");
+            faults.push((Exit::Unsupported, problem.hint("name the service's own endpoint")));
+        } else if let Some((message, hint)) = unsupported(endpoint) {
+            faults.push((Exit::Unsupported, Problem::of(source, "to", message).hint(hint)));
+        }
+        if let Endpoint::Tcp(address) = endpoint {
+            if !settings.allow_remote.value && !address.ip().to_canonical().is_loopback() {
+                faults.push((Exit::Permission, remote(source, "to", endpoint)));
+            }
+            if address.port() == 0 {
+                let problem = Problem::of(source, "to", "port 0 can't be connected to");
+                faults.push((Exit::Usage, problem.hint("write the service's port")));
+            }
+        }
+        if listen.is_some_and(|listen| same(listen, endpoint)) {
+            let problem = Problem::of(source, "to", "the bridge would connect to itself");
+            faults.push((Exit::Usage, problem.hint("`to` is where the service listens")));
+        }
+    }
+    let wide = !matches!(settings.access.value, Access::Owner | Access::Group(_));
+    if wide && local_mode() != Some(Mode::NamedPipe) {
+        let message = format!("access `{}` is for named pipes on Windows", settings.access.value);
+        faults.push((
+            Exit::Unsupported,
+            Problem::of(&settings.access.source, "access", message).hint("use owner or group:NAME"),
+        ));
+    }
+    if let Some(path) = &settings.token_file.value
+        && let Some((exit, message, hint)) = token_file(path)
+    {
+        let problem = Problem::of(&settings.token_file.source, "token_file", message);
+        faults.push((exit, problem.hint(hint)));
+    }
+    faults
+}
+
+/// Whether two texts lead to the same place on this system.
+pub(crate) fn same(one: &Endpoint, other: &Endpoint) -> bool {
+    if matches!(one, Endpoint::Tcp(address) if address.port() == 0) {
+        return false;
+    }
+    match (one.resolve(), other.resolve()) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => one == other,
+    }
+}
+
+fn remote(source: &super::settings::Source, key: &str, endpoint: &Endpoint) -> Problem {
+    Problem::of(source, key, format!("{endpoint} is not a loopback address"))
+        .hint("use 127.0.0.1 or [::1], or say allow_remote = true if other machines are meant")
+}
+
+/// The kind of transport that `local:NAME` is on this system.
+fn local_mode() -> Option<Mode> {
+    "local:x".parse::<Endpoint>().ok()?.resolve().ok()?.mode()
+}
+
+/// Why this system can't use `endpoint`, and what to do.
+fn unsupported(endpoint: &Endpoint) -> Option<(String, String)> {
+    let resolved = match endpoint.resolve() {
+        Ok(resolved) => resolved,
+        Err(error) => {
+            let hint = error.advice().unwrap_or("choose another endpoint").to_owned();
+            return Some((error.to_string(), hint));
+        }
+    };
+    let hint = "write local:NAME, which works on every system".to_owned();
+    match (resolved.mode()?, local_mode()?) {
+        (Mode::NamedPipe, Mode::Unix) => {
+            Some((format!("{endpoint}: this system has no named pipes"), hint))
+        }
+        (Mode::Unix, Mode::NamedPipe) => {
+            Some((format!("{endpoint}: Unix sockets are not used on this system"), hint))
+        }
+        _ => None,
+    }
+}
+
+fn token_file(path: &Path) -> Option<(Exit, String, String)> {
+    let shown = path.display();
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => {
+            let hint = "write a secret of 32 characters or more into it, readable by you alone";
+            return Some((
+                Exit::Permission,
+                format!("{shown} can't be read: {error}"),
+                hint.to_owned(),
+            ));
+        }
+    };
+    if text.trim().is_empty() {
+        let hint = "write a secret of 32 characters or more into it".to_owned();
+        return Some((Exit::Permission, format!("{shown} is empty"), hint));
+    }
+    let exposed = service::exposed_to_others(path)?;
+    Some((Exit::Permission, format!("{shown} {exposed}"), format!("run: chmod 600 {shown}")))
+}

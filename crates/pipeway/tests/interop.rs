@@ -1,0 +1,311 @@
+//! The built program between clients and servers that nobody here wrote: curl, Node's `http`, the
+//! npm package `ws`, Python's `http.client`, `aiohttp` and `websockets`.
+//!
+//! They are installed by the test command (`npm ci` in `interop/`, and the Python packages of
+//! `interop/requirements.txt` in an environment named by `PIPEWAY_PYTHON`). Where they are missing
+//! the tests say so and pass, unless `PIPEWAY_REQUIRE_INTEROP=1`.
+
+#![cfg(unix)] // These clients reach Unix sockets; pipes are driven by the Windows test kit.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// How long a program may take to say that it is ready, and a client to be done.
+const DEADLINE: Duration = Duration::from_secs(100);
+
+/// A program that runs until the test is over.
+struct Running {
+    child: Child,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Starts a program, and waits for its first line, which must begin with `ready`.
+fn started(command: &mut Command) -> Running {
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let mut running = Running { child };
+    let stdout = running.child.stdout.take().expect("a pipe");
+    let (line_tx, line_rx) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut lines = BufReader::new(stdout);
+        let mut first = String::new();
+        let _ = lines.read_line(&mut first);
+        let _ = line_tx.send(first);
+        // What it says further must not stop it.
+        let _ = std::io::copy(&mut lines, &mut std::io::sink());
+    });
+    let first = line_rx.recv_timeout(DEADLINE).unwrap_or_else(|_| panic!("{command:?} is silent"));
+    assert!(first.starts_with("ready"), "{command:?} said {first:?}");
+    running
+}
+
+/// Runs a client to its end with `input`.
+fn finished(command: &mut Command, input: Vec<u8>) -> Output {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let mut running = Running { child };
+    let (mut stdin, mut stdout, mut stderr) = (
+        running.child.stdin.take().expect("a pipe"),
+        running.child.stdout.take().expect("a pipe"),
+        running.child.stderr.take().expect("a pipe"),
+    );
+    std::thread::spawn(move || stdin.write_all(&input));
+    let (said_tx, said_rx) = mpsc::channel();
+    let also_said_tx = said_tx.clone();
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = stdout.read_to_end(&mut bytes);
+        said_tx.send((true, bytes))
+    });
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = stderr.read_to_end(&mut bytes);
+        also_said_tx.send((false, bytes))
+    });
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    for _ in 0..2 {
+        match said_rx.recv_timeout(DEADLINE) {
+            Ok((true, bytes)) => out = bytes,
+            Ok((false, bytes)) => err = bytes,
+            Err(_) => panic!("{command:?} is not done"),
+        }
+    }
+    let status = running.child.wait().expect("waited for");
+    Output { status, stdout: out, stderr: err }
+}
+
+/// Fails unless a client ended well, and shows what it said.
+#[track_caller]
+fn succeeds(command: &mut Command) -> String {
+    let output = finished(command, Vec::new());
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{said}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    said
+}
+
+/// A service on Node's HTTP server and `ws`, with a bridge before it.
+struct Bridged {
+    folder: tempfile::TempDir,
+    upstream: Option<Running>,
+    _bridge: Running,
+}
+
+impl Bridged {
+    fn start(name: &str, upstream: Option<Running>, folder: tempfile::TempDir) -> Bridged {
+        let bridge = bridge(folder.path(), name);
+        Bridged { folder, upstream, _bridge: bridge }
+    }
+
+    fn node() -> Bridged {
+        let folder = tempfile::tempdir().expect("a folder");
+        let node = node_server(&folder.path().join("node.sock"));
+        Bridged::start("node", Some(node), folder)
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("bridge-node.sock")
+    }
+
+    fn curl(&self, arguments: &[&str]) -> Command {
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--show-error", "--max-time", "60", "--unix-socket"]);
+        curl.arg(self.socket()).args(arguments);
+        curl
+    }
+}
+
+/// The built program from `bridge-NAME.sock` to `NAME.sock`.
+fn bridge(folder: &Path, name: &str) -> Running {
+    let listen = format!("unix:{}/bridge-{name}.sock", folder.display());
+    let to = format!("unix:{}/{name}.sock", folder.display());
+    started(
+        Command::new(env!("CARGO_BIN_EXE_pipeway"))
+            .args(["bridge", "--listen", &listen, "--to", &to])
+            .env_remove("PIPEWAY_CONFIG"),
+    )
+}
+
+fn node_server(socket: &Path) -> Running {
+    started(Command::new("node").arg(scripts().join("node/server.mjs")).arg(socket))
+}
+
+fn scripts() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../interop")
+}
+
+fn runs(program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> bool {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+/// Whether everything that a test needs is here; says what is not.
+fn have(needs: &[(&str, bool)]) -> bool {
+    let missing: Vec<_> = needs.iter().filter(|(_, here)| !here).map(|(what, _)| *what).collect();
+    if missing.is_empty() {
+        return true;
+    }
+    let missing = missing.join(", ");
+    let required = std::env::var("PIPEWAY_REQUIRE_INTEROP").is_ok_and(|value| value == "1");
+    assert!(!required, "missing: {missing}");
+    eprintln!("left out, for want of {missing}");
+    false
+}
+
+fn have_node() -> (&'static str, bool) {
+    let modules = scripts().join("node_modules/ws/package.json").is_file();
+    ("Node with interop/node_modules (npm ci)", modules && runs("node", &["--version"]))
+}
+
+fn have_curl() -> (&'static str, bool) {
+    ("curl", runs("curl", &["--version"]))
+}
+
+fn python() -> PathBuf {
+    std::env::var_os("PIPEWAY_PYTHON").map_or_else(|| "python3".into(), PathBuf::from)
+}
+
+fn have_python() -> (&'static str, bool) {
+    let here = runs(python(), &["-c", "import aiohttp, websockets"]);
+    ("Python with interop/requirements.txt (PIPEWAY_PYTHON)", here)
+}
+
+/// Bytes that differ from place to place.
+fn pattern(count: usize) -> Vec<u8> {
+    (0..count).map(|at| (at % 251) as u8).collect()
+}
+
+#[test]
+fn node_and_ws_speak_through_the_bridge() {
+    if !have(&[have_node()]) {
+        return;
+    }
+    let bridged = Bridged::node();
+    let said =
+        succeeds(Command::new("node").arg(scripts().join("node/client.mjs")).arg(bridged.socket()));
+    assert!(said.ends_with("done\n"), "{said}");
+}
+
+#[test]
+fn python_speaks_through_the_bridge() {
+    if !have(&[have_node(), have_python()]) {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    let _python = started(
+        Command::new(python())
+            .arg(scripts().join("python/server.py"))
+            .args([at("http.sock"), at("talk.sock")]),
+    );
+    let _node = node_server(&at("node.sock"));
+    let _bridges: Vec<_> =
+        ["http", "talk", "node"].iter().map(|name| bridge(folder.path(), name)).collect();
+    let said = succeeds(Command::new(python()).arg(scripts().join("python/client.py")).args([
+        at("bridge-http.sock"),
+        at("bridge-talk.sock"),
+        at("bridge-node.sock"),
+    ]));
+    assert!(said.ends_with("done\n"), "{said}");
+}
+
+#[test]
+fn curl_gets_and_keeps_its_connection() {
+    if !have(&[have_curl(), have_node()]) {
+        return;
+    }
+    let bridged = Bridged::node();
+    let said = succeeds(&mut bridged.curl(&[
+        "--write-out",
+        " %{http_code} %{num_connects}\n",
+        "http://anything/hello",
+        "http://anything/hello",
+    ]));
+    assert_eq!(said, "hello from node 1.1 localhost 200 1\nhello from node 1.1 localhost 200 0\n");
+}
+
+#[test]
+fn curl_uploads_a_file_and_waits_for_the_upstreams_continue() {
+    if !have(&[have_curl(), have_node()]) {
+        return;
+    }
+    let bridged = Bridged::node();
+    let file = bridged.folder.path().join("upload");
+    std::fs::write(&file, pattern(8_000_000)).expect("written");
+    let file = file.to_str().expect("text");
+    // The time for which curl waits for the 100 is longer than the whole may take.
+    let output = finished(
+        &mut bridged.curl(&["--expect100-timeout", "90", "-T", file, "http://a/echo", "-v"]),
+        Vec::new(),
+    );
+    let talk = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{talk}");
+    assert!(talk.contains("< HTTP/1.1 100 Continue"), "{talk}");
+    assert!(output.stdout == pattern(8_000_000));
+}
+
+#[test]
+fn curl_uploads_a_stream_of_unknown_length() {
+    if !have(&[have_curl(), have_node()]) {
+        return;
+    }
+    let bridged = Bridged::node();
+    let output = finished(&mut bridged.curl(&["-T", "-", "http://a/echo"]), pattern(3_000_000));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.stdout == pattern(3_000_000));
+}
+
+#[test]
+fn curl_speaks_http_1_0() {
+    if !have(&[have_curl(), have_node()]) {
+        return;
+    }
+    let bridged = Bridged::node();
+    let said = succeeds(&mut bridged.curl(&["-0", "-i", "-d", "old times", "http://a/echo"]));
+    let (head, body) = said.split_once("\r\n\r\n").expect("a head");
+    assert!(!head.to_ascii_lowercase().contains("transfer-encoding"), "{head}");
+    assert_eq!(body, "old times");
+}
+
+#[test]
+fn curl_notices_an_answer_cut_short() {
+    if !have(&[have_curl(), have_node()]) {
+        return;
+    }
+    let bridged = Bridged::node();
+    for path in ["cut", "cut-chunked"] {
+        let output = finished(&mut bridged.curl(&[&format!("http://a/{path}")]), Vec::new());
+        // 18: the transfer was shorter than announced.
+        assert_eq!(output.status.code(), Some(18), "{path}");
+        assert!(b"only this".starts_with(&output.stdout[..]), "{path}");
+    }
+}
+
+#[test]
+fn curl_is_told_that_the_service_is_gone() {
+    if !have(&[have_curl(), have_node()]) {
+        return;
+    }
+    let mut bridged = Bridged::node();
+    succeeds(&mut bridged.curl(&["http://a/hello"]));
+    bridged.upstream = None;
+    std::fs::remove_file(bridged.folder.path().join("node.sock")).ok();
+    let said = succeeds(&mut bridged.curl(&["-i", "http://a/hello"]));
+    assert!(said.starts_with("HTTP/1.1 503 "), "{said}");
+    assert!(said.to_ascii_lowercase().contains("\r\nretry-after: "), "{said}");
+    assert!(said.contains("\"type\":\"upstream_absent\""), "{said}");
+}

@@ -1,0 +1,181 @@
+//! Tables of medians, with ratios to nginx.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::way::Way;
+use super::{Options, Results, Sample, Workload, machine};
+
+const BEGIN: &str = "<!-- bench: begin -->";
+const END: &str = "<!-- bench: end -->";
+
+/// All of it as Markdown, which is as good to read on a terminal.
+pub fn markdown(options: &Options, ways: &[Way], results: &Results) -> Result<String, String> {
+    let mut out = String::new();
+    let versions: Vec<String> = ways.iter().filter_map(Way::version).collect();
+    let rounds = if options.rounds == 1 {
+        "1 round"
+    } else {
+        &format!("medians of {} rounds", options.rounds)
+    };
+    let mut line = |text: String| out.push_str(&(text + "\n"));
+    line(format!("Measured {} on {}.", machine::date()?, machine::describe()));
+    line(format!("{}. {rounds}, {} s each.", versions.join(", "), options.seconds));
+
+    for (workload, head) in [
+        (Workload::Get(1), "Small GETs, 1 connection"),
+        (Workload::Get(16), "Small GETs, 16 connections"),
+        (Workload::Get(64), "Small GETs, 64 connections"),
+        (Workload::Close(16), "Small GETs, a connection for each, 16 at once"),
+        (Workload::WebSocket(16), "WebSocket echo, 32 bytes, 16 connections"),
+    ] {
+        exchanges(&mut out, head, ways, results, workload);
+    }
+    bodies(&mut out, options, ways, results);
+    idle(&mut out, options, ways, results);
+    Ok(out)
+}
+
+fn exchanges(out: &mut String, head: &str, ways: &[Way], results: &Results, workload: Workload) {
+    let columns = "a second | p50 µs | p99 µs | CPU µs each | a second / nginx | p99 / nginx | \
+                   CPU / nginx";
+    table(out, head, columns);
+    for way in ways {
+        let own = |field: Field| median(results, way, workload, field);
+        let ratio = |field: Field| own(field) / of_nginx(ways, results, workload, field);
+        row(
+            out,
+            way,
+            &[
+                number(own(|sample| sample.rate), 0),
+                number(own(|sample| sample.p50_us), 1),
+                number(own(|sample| sample.p99_us), 1),
+                number(own(|sample| sample.cpu), 2),
+                number(ratio(|sample| sample.rate), 2),
+                number(ratio(|sample| sample.p99_us), 2),
+                number(ratio(|sample| sample.cpu), 2),
+            ],
+        );
+    }
+}
+
+fn bodies(out: &mut String, options: &Options, ways: &[Way], results: &Results) {
+    const GIBIBYTE: f64 = (1_u64 << 30) as f64;
+    let head = format!("One body of {} MiB", options.body_bytes >> 20);
+    let columns = "down GiB/s | up GiB/s | down CPU s/GiB | up CPU s/GiB | down time / nginx | \
+                   up time / nginx";
+    table(out, &head, columns);
+    for way in ways {
+        let own = |workload, field: Field| median(results, way, workload, field);
+        let time = |workload| {
+            let rate: Field = |sample| sample.rate;
+            of_nginx(ways, results, workload, rate) / own(workload, rate)
+        };
+        row(
+            out,
+            way,
+            &[
+                number(own(Workload::Down, |sample| sample.rate) / GIBIBYTE, 2),
+                number(own(Workload::Up, |sample| sample.rate) / GIBIBYTE, 2),
+                number(own(Workload::Down, |sample| sample.cpu), 3),
+                number(own(Workload::Up, |sample| sample.cpu), 3),
+                number(time(Workload::Down), 2),
+                number(time(Workload::Up), 2),
+            ],
+        );
+    }
+}
+
+fn idle(out: &mut String, options: &Options, ways: &[Way], results: &Results) {
+    let head = format!("{} idle WebSockets", options.idle_sessions);
+    table(out, &head, "resident KiB a session | / nginx");
+    for way in ways.iter().filter(|way| **way != Way::Direct) {
+        let memory: Field = |sample| sample.memory;
+        let own = median(results, way, Workload::Idle, memory);
+        let ratio = own / of_nginx(ways, results, Workload::Idle, memory);
+        row(out, way, &[number(own / 1024.0, 1), number(ratio, 2)]);
+    }
+}
+
+type Field = fn(&Sample) -> f64;
+
+fn median(results: &Results, way: &Way, workload: Workload, field: Field) -> f64 {
+    let samples = results.iter().find(|result| result.0 == *way && result.1 == workload);
+    let mut values: Vec<f64> =
+        samples.map(|(_, _, samples)| samples.iter().map(field).collect()).unwrap_or_default();
+    values.sort_by(f64::total_cmp);
+    match values.len() {
+        0 => f64::NAN,
+        count if count % 2 == 1 => values[count / 2],
+        count => (values[count / 2 - 1] + values[count / 2]) / 2.0,
+    }
+}
+
+/// Not a number where nginx was left out.
+fn of_nginx(ways: &[Way], results: &Results, workload: Workload, field: Field) -> f64 {
+    let nginx = ways.iter().find(|way| matches!(way, Way::Nginx(_)));
+    nginx.map_or(f64::NAN, |nginx| median(results, nginx, workload, field))
+}
+
+fn table(out: &mut String, head: &str, columns: &str) {
+    let rules = "|---:".repeat(columns.split('|').count());
+    // Writing to a String cannot fail.
+    let _ = write!(out, "\n### {head}\n\n| way | {columns} |\n|---{rules}|\n");
+}
+
+fn row(out: &mut String, way: &Way, cells: &[String]) {
+    // Writing to a String cannot fail.
+    let _ = writeln!(out, "| {way} | {} |", cells.join(" | "));
+}
+
+fn number(value: f64, digits: usize) -> String {
+    if value.is_nan() { String::new() } else { format!("{value:.digits$}") }
+}
+
+/// Puts the report between the marks of a page.
+pub fn write_into(page: &Path, report: &str) -> Result<(), String> {
+    let failed = |error: std::io::Error| format!("{}: {error}", page.display());
+    let text = std::fs::read_to_string(page).map_err(failed)?;
+    let text = replace(&text, report).ok_or_else(|| {
+        format!("{} has no lines `{BEGIN}` and `{END}` to write between", page.display())
+    })?;
+    std::fs::write(page, text).map_err(failed)
+}
+
+fn replace(text: &str, report: &str) -> Option<String> {
+    let (before, rest) = text.split_once(BEGIN)?;
+    let (_, after) = rest.split_once(END)?;
+    Some(format!("{before}{BEGIN}\n{report}{END}{after}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn results(rates: &[f64]) -> Results {
+        let samples = rates.iter().map(|&rate| Sample { rate, ..Sample::NOTHING }).collect();
+        vec![(Way::Direct, Workload::Down, samples)]
+    }
+
+    #[test]
+    fn the_median_is_the_middle_one() {
+        let of = |rates: &[f64]| median(&results(rates), &Way::Direct, Workload::Down, |s| s.rate);
+        assert_eq!(of(&[3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(of(&[3.0, 1.0]), 2.0);
+        assert!(of(&[]).is_nan());
+    }
+
+    #[test]
+    fn the_report_replaces_what_stood_between_the_marks() {
+        let page = format!("a\n{BEGIN}\nold\n{END}\nb\n");
+        let page = replace(&page, "new\n").unwrap();
+        assert_eq!(page, format!("a\n{BEGIN}\nnew\n{END}\nb\n"));
+        assert_eq!(replace("no marks", "new"), None);
+    }
+
+    #[test]
+    fn what_was_not_measured_is_an_empty_cell() {
+        assert_eq!(number(f64::NAN, 2), "");
+        assert_eq!(number(1.234, 2), "1.23");
+    }
+}
