@@ -97,7 +97,8 @@ async fn transfer(args: &CurlArgs, progress: &Progress) -> Result<(), Failure> {
     if let Some(format) = write_out {
         let first_byte = account.first_byte().map(|at| at.duration_since(begin));
         let total = begin.elapsed();
-        let text = format.text(status.as_u16(), progress, [Some(connected), first_byte, Some(total)]);
+        let text =
+            format.text(status.as_u16(), progress, [Some(connected), first_byte, Some(total)]);
         let mut stdout = Output::stdout();
         stdout.write(text.as_bytes()).await?;
         stdout.finish().await?;
@@ -157,9 +158,10 @@ async fn request(
     };
     let (path, _) = request_path(&path)?;
     let (body, upload) = upload.into_body();
-    let mut request = Request::builder().method(method).uri(path).body(body).map_err(|error| {
-        Failure::new(Exit::Usage, "the request can't be written").cause(&error)
-    })?;
+    let mut request =
+        Request::builder().method(method).uri(path).body(body).map_err(|error| {
+            Failure::new(Exit::Usage, "the request can't be written").cause(&error)
+        })?;
     *request.headers_mut() = headers.into_map();
     Ok((request, upload))
 }

@@ -58,16 +58,19 @@ pub(crate) fn read(text: &str, folder: &Path) -> (FileLayers, Vec<Problem>) {
                 }
             }
             ("bridge", _) => reader.problems.push(
-                Problem::in_file(key.span(), "`bridge` is a list of tables")
-                    .hint("begin each bridge with a line [[bridge]], with two brackets on each side"),
+                Problem::in_file(key.span(), "`bridge` is a list of tables").hint(
+                    "begin each bridge with a line [[bridge]], with two brackets on each side",
+                ),
             ),
             (name @ ("events" | "defaults"), _) => reader
                 .problems
                 .push(Problem::in_file(value.span(), format!("`{name}` is a table, [{name}]"))),
             (name, _) => {
-                let problem = Problem::in_file(key.span(), format!("unknown key `{}`", name.escape_debug()));
+                let problem =
+                    Problem::in_file(key.span(), format!("unknown key `{}`", name.escape_debug()));
                 reader.problems.push(if has_key(BRIDGE_KEYS, name) || INNER.contains(&name) {
-                    problem.hint("it belongs into a table of a bridge: put it below a line [[bridge]]")
+                    problem
+                        .hint("it belongs into a table of a bridge: put it below a line [[bridge]]")
                 } else {
                     suggest(problem, name, TABLES)
                 });
@@ -119,16 +122,20 @@ impl Reader<'_> {
                 match value.get_ref() {
                     DeValue::Table(inner) => self.inner(&mut layer, inner, name),
                     _ => self.problems.push(
-                        Problem::in_file(value.span(), format!("`{name}` is a table"))
-                            .hint(format!("write [{}{name}], or {name}.KEY = VALUE", prefix(within))),
+                        Problem::in_file(value.span(), format!("`{name}` is a table")).hint(
+                            format!("write [{}{name}], or {name}.KEY = VALUE", prefix(within)),
+                        ),
                     ),
                 }
                 continue;
             }
             if within == "defaults" && matches!(name, "name" | "listen") {
                 self.problems.push(
-                    Problem::in_file(key.span(), format!("`{name}` can't be the same for all bridges"))
-                        .hint("write it in each [[bridge]]"),
+                    Problem::in_file(
+                        key.span(),
+                        format!("`{name}` can't be the same for all bridges"),
+                    )
+                    .hint("write it in each [[bridge]]"),
                 );
                 continue;
             }
@@ -212,11 +219,7 @@ fn has_key(keys: &[super::settings::Key], name: &str) -> bool {
     keys.iter().any(|key| key.name == name)
 }
 
-fn suggest<'k>(
-    problem: Problem,
-    name: &str,
-    names: impl IntoIterator<Item = &'k str>,
-) -> Problem {
+fn suggest<'k>(problem: Problem, name: &str, names: impl IntoIterator<Item = &'k str>) -> Problem {
     let names: Vec<&str> = names.into_iter().collect();
     match nearest(name, names.iter().copied()) {
         Some(near) => problem.hint(format!("did you mean `{near}`?")),

@@ -17,7 +17,9 @@ use pipeway_transport::Endpoint;
 pub(crate) use problem::{Problem, nearest};
 #[cfg(test)]
 pub(crate) use settings::{BRIDGE_KEYS, EVENTS_KEYS};
-pub(crate) use settings::{BridgeLayer, BridgeSettings, EventsLayer, EventsSettings, Source, Sourced};
+pub(crate) use settings::{
+    BridgeLayer, BridgeSettings, EventsLayer, EventsSettings, Source, Sourced,
+};
 pub(crate) use value::{
     Count, EventsTo, Item, List, MethodItem, Name, NoneOr, PathItem, Size, Time, TimeOrZero,
     UpgradeItem, Value, Verify, is_token, seconds_or_time, time_text,
@@ -218,7 +220,8 @@ fn twice<'a>(
         {
             let message = format!("two bridges are named `{}`", name.0);
             problems.push(
-                at(&bridge.name.source, message).hint("give each a name of its own: name = \"...\""),
+                at(&bridge.name.source, message)
+                    .hint("give each a name of its own: name = \"...\""),
             );
         }
         if let (Some(listen), Some(first)) = (&bridge.listen.value, &other.listen.value)

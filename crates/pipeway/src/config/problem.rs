@@ -124,7 +124,8 @@ mod tests {
     #[test]
     fn a_problem_shows_its_line_with_a_caret() {
         let text = "[[bridge]]\nlisen = \"local:a\"\n";
-        let problem = Problem::in_file(11..16, "unknown key `lisen`").hint("did you mean `listen`?");
+        let problem =
+            Problem::in_file(11..16, "unknown key `lisen`").hint("did you mean `listen`?");
         assert_eq!(
             problem.render("p.toml", text),
             "p.toml:2:1: unknown key `lisen`\n   |\n 2 | lisen = \"local:a\"\n   | ^^^^^\n  hint: did you mean `listen`?"

@@ -224,7 +224,8 @@ mod tests {
     fn a_higher_layer_wins_and_the_rest_is_default() {
         let said = |time, source| Some(Sourced { value: Time(time), source });
         let second = std::time::Duration::from_secs(1);
-        let flags = BridgeLayer { head: said(second, Source::Flag("--head-timeout")), ..<_>::default() };
+        let flags =
+            BridgeLayer { head: said(second, Source::Flag("--head-timeout")), ..<_>::default() };
         let file = BridgeLayer {
             head: said(2 * second, Source::File { line: 1, span: 0..1 }),
             connect: said(3 * second, Source::File { line: 2, span: 2..3 }),

@@ -47,7 +47,9 @@ fn rows(out: &mut String, rows: &[Row], file_name: &str) {
     for row in rows {
         // A key that is not set has no TOML value; its absence is said all the same.
         let line = match &row.value {
-            Some(value) => format!("{:keys$} = {value:values$}  # {}", row.key, source(row, file_name)),
+            Some(value) => {
+                format!("{:keys$} = {value:values$}  # {}", row.key, source(row, file_name))
+            }
             None => format!("# {:keys$} is not set", row.key),
         };
         let _ = writeln!(out, "{line}");

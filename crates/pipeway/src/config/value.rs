@@ -498,7 +498,9 @@ impl Item for MethodItem {
         let upper = text.to_ascii_uppercase();
         let common = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"];
         if upper != text && common.contains(&upper.as_str()) {
-            return Err(format!("`{text}` is not a method: methods are case-sensitive, write {upper}"));
+            return Err(format!(
+                "`{text}` is not a method: methods are case-sensitive, write {upper}"
+            ));
         }
         if text == "CONNECT" {
             return Err("CONNECT is never passed on".into());
@@ -523,9 +525,7 @@ impl Item for PathItem {
         }
         match globset::GlobBuilder::new(text).literal_separator(true).build() {
             Ok(_) => Ok(()),
-            Err(error) => {
-                Err(format!("`{}` is not a glob: {}", text.escape_debug(), error.kind()))
-            }
+            Err(error) => Err(format!("`{}` is not a glob: {}", text.escape_debug(), error.kind())),
         }
     }
 }
@@ -596,9 +596,12 @@ pub(crate) fn time_text(time: Duration) -> String {
 pub(crate) fn seconds_or_time(text: &str) -> Result<Duration, String> {
     let bare = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     let with_unit = if bare { format!("{text}s") } else { text.to_owned() };
-    Time::from_text(&with_unit)
-        .map(|time| time.0)
-        .map_err(|_| format!("`{}` is not a time; write seconds, or a number and ms, s, m or h", text.escape_debug()))
+    Time::from_text(&with_unit).map(|time| time.0).map_err(|_| {
+        format!(
+            "`{}` is not a time; write seconds, or a number and ms, s, m or h",
+            text.escape_debug()
+        )
+    })
 }
 
 #[cfg(test)]

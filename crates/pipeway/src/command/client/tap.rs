@@ -127,8 +127,10 @@ fn is_interim(head: &[u8]) -> bool {
 fn tell(mark: char, head: &[u8]) {
     for line in String::from_utf8_lossy(head).lines() {
         // A control character would be an order to the terminal.
-        let line: String =
-            line.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect();
+        let line: String = line
+            .chars()
+            .map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c })
+            .collect();
         talk(&format!("{mark} {line}"));
     }
 }

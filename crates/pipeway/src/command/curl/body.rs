@@ -165,9 +165,7 @@ async fn read(file: &str) -> Result<Vec<u8>, Failure> {
         tokio::fs::read(file).await.map(|content| data = content)
     };
     let name = if file == "-" { "standard input" } else { file };
-    read.map_err(|error| {
-        Failure::new(Exit::Failure, format!("can't read {name}")).cause(&error)
-    })?;
+    read.map_err(|error| Failure::new(Exit::Failure, format!("can't read {name}")).cause(&error))?;
     Ok(data)
 }
 

@@ -83,7 +83,8 @@ impl Step {
 
     /// Does it; what came back wrong, if anything did.
     pub(super) async fn run(self, bridge: &Endpoint) -> Result<(), String> {
-        let stream = connect(bridge, &ConnectOptions::default()).await.map_err(|e| e.to_string())?;
+        let stream =
+            connect(bridge, &ConnectOptions::default()).await.map_err(|e| e.to_string())?;
         match self {
             Step::Get => get(stream).await,
             Step::StreamedPost => streamed_post(stream).await,
