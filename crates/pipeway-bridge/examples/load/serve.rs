@@ -49,8 +49,14 @@ pub fn run(socket: &str) -> io::Result<()> {
             }
             let Some(connection) = &mut all[token] else { continue };
             let before = connection.interest;
-            // Whoever closes in the middle is no business of the others'.
-            let open = connection.proceed(&mut scratch).unwrap_or(false);
+            let open = connection.proceed(&mut scratch).unwrap_or_else(|error| {
+                // A load that ends in the middle of its exchanges is as it should be.
+                let gone = [io::ErrorKind::BrokenPipe, io::ErrorKind::ConnectionReset];
+                if !gone.contains(&error.kind()) {
+                    eprintln!("a connection is given up: {error}");
+                }
+                false
+            });
             if !open {
                 all[token] = None;
                 free.push(token);
