@@ -13,7 +13,7 @@ const LONG: u64 = 16 * 1024;
 pub(crate) struct Body {
     end: End,
     coding: Coding,
-    /// Bytes of payload and framing taken so far.
+    /// Bytes of payload taken so far.
     pub(crate) taken: u64,
 }
 
@@ -139,18 +139,20 @@ impl Body {
     }
 }
 
-/// Moves whole parts from `input` to `out`; how many bytes, and whether they were the last.
+/// Moves whole parts from `input` to `out`; how many bytes of payload, and whether they were the
+/// last.
 fn take_chunks(
     chunks: &mut Chunked,
     coding: Coding,
     input: &mut Buffer,
     out: &mut Outgoing,
 ) -> Result<(u64, bool), ChunkError> {
-    let mut at = 0;
+    let (mut at, mut payload) = (0, 0);
     while at < input.len() && !chunks.is_in_trailers() {
         let rest = &input.bytes()[at..];
         at += match chunks.next(rest)? {
             Part::Data(n) => {
+                payload += n as u64;
                 if coding == Coding::Unchunked {
                     out.bytes.extend_from_slice(&rest[..n]);
                 }
@@ -165,7 +167,7 @@ fn take_chunks(
     }
     // The trailers are written anew, behind what precedes them.
     if out.verbatim > 0 || input.is_empty() || !chunks.is_in_trailers() {
-        return Ok((at as u64, false));
+        return Ok((payload, false));
     }
     let part = chunks.next(input.bytes())?;
     let (Part::Data(n) | Part::Framing(n) | Part::Trailers(n) | Part::End(n)) = part;
@@ -174,7 +176,7 @@ fn take_chunks(
     if done && coding == Coding::Verbatim {
         chunks.write_trailers(&mut out.bytes);
     }
-    Ok(((at + n) as u64, done))
+    Ok((payload, done))
 }
 
 fn write_chunk(payload: &[u8], out: &mut Vec<u8>) {

@@ -519,9 +519,13 @@ impl Exchange {
         }
         upstream.input.consume(head.length);
         if self.down == Down::Body && !upstream.input.is_empty() {
-            self.answer_body
-                .take(&mut upstream.input, &mut self.to_client)
-                .map_err(|error| Outcome::Failed(cut_short(error.as_str())))?;
+            let taken = self.answer_body.take(&mut upstream.input, &mut self.to_client);
+            if let Err(error) = taken {
+                // Nothing of this answer has gone out yet, so the truth can be told.
+                self.to_client = Outgoing::default();
+                self.status = None;
+                return Err(protocol(error.as_str()));
+            }
         }
         Ok(true)
     }

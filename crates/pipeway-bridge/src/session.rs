@@ -155,15 +155,19 @@ impl Session {
                 After::Keep => {}
                 After::Close => {
                     self.close().await;
-                    return End::Complete;
+                    return self.orderly_end();
                 }
                 After::Linger => {
                     self.linger().await;
-                    return End::Complete;
+                    return self.orderly_end();
                 }
                 After::Ended(end) => return end,
             }
         }
+    }
+
+    fn orderly_end(&self) -> End {
+        if self.shared.stage() == Stage::Run { End::Complete } else { End::Drained }
     }
 
     /// Waits for a whole head, and parses it.

@@ -169,9 +169,12 @@ impl Shared {
             };
             let mut peers = peers.lock().unwrap_or_else(PoisonError::into_inner);
             let sessions = peers.entry(key.clone()).or_default();
-            *sessions += 1;
-            place.over = *sessions > max;
-            place.peer = Some(key);
+            // One that is refused takes nothing of the share, however long it lingers.
+            place.over = *sessions >= max;
+            if !place.over {
+                *sessions += 1;
+                place.peer = Some(key);
+            }
         }
         place
     }

@@ -138,7 +138,9 @@ fn parse_with<'a>(
     };
     let keep_alive =
         if is_http11 { !fields.connection.close } else { fields.connection.keep_alive };
-    let resume_at = (fields.body == Framing::Empty && keep_alive).then_some(length);
+    // What follows CONNECT is meant for a tunnel, not for us.
+    let sound = fields.body == Framing::Empty && keep_alive && method != "CONNECT";
+    let resume_at = sound.then_some(length);
     let refused = |refusal| Box::new(Refused { refusal, is_head, resume_at });
 
     check_entry(&fields, rules).map_err(refused)?;

@@ -38,9 +38,9 @@ fn a_post_carries_its_body() {
 fn an_unknown_method_passes() {
     run(async {
         let mut rig = Rig::start();
-        let mut client = rig.client_that_sent("M-SEARCH * HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        let mut client = rig.client_that_sent("M-SEARCH /x HTTP/1.1\r\nHost: a\r\n\r\n").await;
         let mut upstream = rig.upstream.accept().await;
-        assert_eq!(upstream.request().await.head.first, "M-SEARCH * HTTP/1.1");
+        assert_eq!(upstream.request().await.head.first, "M-SEARCH /x HTTP/1.1");
         upstream.send(ok("")).await;
         assert_eq!(client.answer().await.head.status(), 200);
     });
@@ -214,7 +214,7 @@ fn chunked_bodies_pass_both_ways_with_their_trailers() {
 }
 
 #[test]
-fn chunk_extensions_are_taken_and_not_passed_on() {
+fn chunk_extensions_change_nothing() {
     run(async {
         let mut rig = Rig::start();
         let mut client = rig.client().await;
@@ -225,7 +225,6 @@ fn chunk_extensions_are_taken_and_not_passed_on() {
             )
             .await;
         let mut upstream = rig.upstream.accept().await;
-        // The rig reads plain sizes only.
         assert_eq!(upstream.request().await.text(), "hello");
     });
 }
@@ -718,7 +717,7 @@ fn an_absolute_target_becomes_a_path() {
         let cases = [
             ("http://example.org/a?b", "/a?b", "example.org"),
             ("http://example.org:81", "/", "example.org:81"),
-            ("http://example.org?q", "/?q", "example.org"),
+            ("HTTP://[::1]:81/a", "/a", "[::1]:81"),
         ];
         for (target, path, host) in cases {
             let mut client =

@@ -116,7 +116,6 @@ fn paths_are_compared_after_decoding_and_normalising() {
             "//admin",
             "/v1/..",
             "/v1/a/../../admin",
-            "/v1/..;/admin/../../admin",
         ] {
             let (status, line) = asks(&["/v1/**"], path).await;
             assert!(status == 403 || status == 400, "{path}: {status} {line:?}");
