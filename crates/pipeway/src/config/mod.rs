@@ -50,6 +50,11 @@ impl Config {
         let events = events.over(&env_events).resolve();
         let bridge = finish(flags.over(&env_bridge));
         faults.extend(verify::bridge(&bridge));
+        if faults.is_empty()
+            && let Err(error) = to_config(bridge.clone(), &Sink::disabled()).check()
+        {
+            faults.push((Exit::Usage, Problem::of(&Source::Default, "bridge", error.to_string())));
+        }
         match faults.first().map(|(exit, _)| *exit) {
             None => Ok(Config { file: None, events, bridges: vec![bridge] }),
             Some(exit) => {
@@ -87,7 +92,17 @@ impl Config {
                 problems.extend(missing(&layer, &span));
             }
             let settings = finish(env_bridge.clone().over(&layer));
-            problems.extend(verify::bridge(&settings).into_iter().map(|(_, problem)| problem));
+            let faults = verify::bridge(&settings);
+            // What the bridge itself would refuse, if nothing above said it with its place.
+            if readable
+                && faults.is_empty()
+                && settings.listen.value.is_some()
+                && settings.to.value.is_some()
+                && let Err(error) = to_config(settings.clone(), &Sink::disabled()).check()
+            {
+                problems.push(Problem::in_file(span.clone(), error.to_string()));
+            }
+            problems.extend(faults.into_iter().map(|(_, problem)| problem));
             bridges.push((settings, span));
         }
         for (index, (bridge, span)) in bridges.iter().enumerate() {
@@ -99,10 +114,7 @@ impl Config {
             let events = events.over(&env_events).over(&layers.events).resolve();
             return Ok(Config { file: Some(path), events, bridges });
         }
-        problems.sort_by_key(|problem| match &problem.place {
-            problem::Place::File(span) => span.start,
-            problem::Place::Named(_) => usize::MAX,
-        });
+        problems.sort_by_key(Problem::start);
         problems.dedup();
         let exit = if problems.is_empty() { Exit::Usage } else { Exit::Config };
         let outside = outside.iter().map(|(_, problem)| problem);
@@ -241,11 +253,8 @@ fn tell<'a>(problems: impl Iterator<Item = &'a Problem>, file: &str, text: &str)
 }
 
 fn open_events(settings: &EventsSettings) -> Result<Sink, Failure> {
-    let options = SinkOptions {
-        show_query: settings.show_query.value,
-        show_sid: settings.show_sid.value,
-        ..SinkOptions::default()
-    };
+    let options =
+        SinkOptions { show_query: settings.show_query.value, show_sid: settings.show_sid.value };
     match &settings.to.value {
         EventsTo::None => Ok(Sink::disabled()),
         EventsTo::Stderr => Ok(Sink::stderr(options)),

@@ -492,7 +492,7 @@ impl Item for MethodItem {
     const EXPECTED: &'static str = "a list of methods such as [\"GET\", \"POST\"]";
 
     fn check(text: &str) -> Result<(), String> {
-        if !is_token(text) {
+        if text.is_empty() || !text.bytes().all(|b| b.is_ascii_alphabetic() || b == b'-') {
             return Err(format!("`{}` is not a method", text.escape_debug()));
         }
         let upper = text.to_ascii_uppercase();
@@ -517,13 +517,14 @@ impl Item for PathItem {
     const EXPECTED: &'static str = "a list of globs such as [\"/v1/**\"]";
 
     fn check(text: &str) -> Result<(), String> {
-        if !text.starts_with(['/', '*', '{', '[', '?']) {
+        if !text.starts_with('/') && !text.starts_with("**") {
             return Err(format!(
                 "`{}` would match nothing: a path begins with a slash",
                 text.escape_debug()
             ));
         }
-        match globset::GlobBuilder::new(text).literal_separator(true).build() {
+        match globset::GlobBuilder::new(text).literal_separator(true).backslash_escape(true).build()
+        {
             Ok(_) => Ok(()),
             Err(error) => Err(format!("`{}` is not a glob: {}", text.escape_debug(), error.kind())),
         }
@@ -585,9 +586,9 @@ pub(crate) fn time_text(time: Duration) -> String {
     let millis = time.as_millis();
     match millis {
         0 => "0s".into(),
-        _ if millis % 3_600_000 == 0 => format!("{}h", millis / 3_600_000),
-        _ if millis % 60_000 == 0 => format!("{}m", millis / 60_000),
-        _ if millis % 1_000 == 0 => format!("{}s", millis / 1_000),
+        _ if millis.is_multiple_of(3_600_000) => format!("{}h", millis / 3_600_000),
+        _ if millis.is_multiple_of(60_000) => format!("{}m", millis / 60_000),
+        _ if millis.is_multiple_of(1_000) => format!("{}s", millis / 1_000),
         _ => format!("{millis}ms"),
     }
 }
