@@ -60,6 +60,8 @@ struct Options {
     pipeway: Option<PathBuf>,
     without: Vec<String>,
     markdown: Option<PathBuf>,
+    /// Of the machine, before anything was built or measured.
+    load_average: String,
 }
 
 impl Options {
@@ -74,6 +76,7 @@ impl Options {
             pipeway: None,
             without: Vec::new(),
             markdown: None,
+            load_average: machine::load_average(),
         };
         let mut arguments = arguments.iter();
         while let Some(argument) = arguments.next() {

@@ -126,3 +126,27 @@ impl Outgoing {
         }
     }
 }
+
+/// How much one session moves before the others on its thread have their turn, in bytes.
+const TURN: usize = 1024 * 1024;
+
+/// A session's turn on its thread.
+#[derive(Debug, Default)]
+pub(crate) struct Turn {
+    moved: usize,
+}
+
+impl Turn {
+    pub(crate) fn moved(&mut self, n: usize) {
+        self.moved += n;
+    }
+
+    /// Whether it is time to let the others go on; then the session's own next turn is ordered.
+    pub(crate) fn is_over(&self, cx: &Context<'_>) -> bool {
+        let over = self.moved >= TURN;
+        if over {
+            cx.waker().wake_by_ref();
+        }
+        over
+    }
+}

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::body::Body;
 use crate::buffer::Expect;
 use crate::chunked::ChunkError;
-use crate::conn::{Conn, Outgoing};
+use crate::conn::{Conn, Outgoing, Turn};
 use crate::deadline::Deadline;
 use crate::head::{
     Framing, HeadSearch, RequestHead, ResponseStyle, body_too_large, parse_response, write_response,
@@ -42,6 +42,7 @@ pub(crate) struct Exchange {
     reused: bool,
     sent_before: u64,
     moved: u64,
+    turn: Turn,
 }
 
 /// The request's direction.
@@ -163,6 +164,7 @@ impl Exchange {
             reused: false,
             sent_before: 0,
             moved: 0,
+            turn: Turn::default(),
         }
     }
 
@@ -197,6 +199,7 @@ impl Exchange {
         frame: &Frame<'_>,
         deadline: &mut Deadline,
     ) -> Poll<Outcome> {
+        self.turn = Turn::default();
         loop {
             let up = match self.poll_up(cx, client, upstream, frame) {
                 Ok(up) => up,
@@ -358,12 +361,15 @@ impl Exchange {
                     }
                 }
             }
+            if self.turn.is_over(cx) {
+                return Ok(Poll::Pending);
+            }
             let expect = self.request_body.expect();
             match client.poll_fill(cx, expect, usize::MAX) {
                 Poll::Ready(Ok(0) | Err(_)) => {
                     return Err(Outcome::Failed(Failure::client_closed()));
                 }
-                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Ok(n)) => self.turn.moved(n),
                 Poll::Pending => return Ok(Poll::Pending),
             }
         }
@@ -425,6 +431,9 @@ impl Exchange {
                     }
                 }
             }
+            if self.turn.is_over(cx) {
+                return Ok(Poll::Pending);
+            }
             let (expect, limit) = match self.down {
                 Down::Body => (self.answer_body.expect(), usize::MAX),
                 _ => (Expect::Little, frame.limits.max_head_bytes),
@@ -434,6 +443,7 @@ impl Exchange {
                     if self.answer_began.is_none() {
                         self.answer_began = Some(Instant::now());
                     }
+                    self.turn.moved(n);
                 }
                 Poll::Ready(Ok(_)) => self.upstream_ended()?,
                 Poll::Ready(Err(_)) => return Err(Outcome::Failed(self.upstream_lost())),

@@ -6,7 +6,7 @@ use pipeway_telemetry::End;
 
 use crate::Timeouts;
 use crate::buffer::Expect;
-use crate::conn::{Conn, Outgoing};
+use crate::conn::{Conn, Outgoing, Turn};
 use crate::deadline::Deadline;
 
 /// A read that fills this much of a small buffer is followed by a large one.
@@ -97,6 +97,7 @@ impl Relay {
         if direction.ended {
             return None;
         }
+        let mut turn = Turn::default();
         loop {
             match to.poll_send(cx, &mut direction.out, &mut from.input) {
                 Poll::Ready(Ok(())) => {}
@@ -126,9 +127,15 @@ impl Relay {
                     Poll::Ready(Err(_)) => Some(Ended { end: other_end, failed: true }),
                 };
             }
+            if turn.is_over(cx) {
+                return None;
+            }
             let expect = if direction.busy { Expect::Much } else { Expect::Little };
             match from.poll_fill(cx, expect, usize::MAX) {
-                Poll::Ready(Ok(n)) => direction.busy = n >= BUSY,
+                Poll::Ready(Ok(n)) => {
+                    direction.busy = n >= BUSY;
+                    turn.moved(n);
+                }
                 Poll::Ready(Err(_)) => return Some(Ended { end, failed: true }),
                 Poll::Pending => return None,
             }

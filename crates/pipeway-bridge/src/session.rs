@@ -306,10 +306,7 @@ impl Session {
         }
         let can_refuse = exchange.can_refuse();
         let request_done = exchange.is_request_done();
-        let upgraded = matches!(outcome, Outcome::Upgraded);
-        if !upgraded {
-            (self.to_upstream, self.to_client) = exchange.into_space();
-        }
+        (self.to_upstream, self.to_client) = exchange.into_space();
         match outcome {
             Outcome::Complete { client_keeps, upstream_keeps, unread } => {
                 if upstream_keeps {
@@ -431,6 +428,8 @@ impl Session {
         let Some(upstream) = &mut self.upstream else {
             unreachable!("the upstream has answered 101");
         };
+        // No more heads: what they took is given back for as long as the connection lasts.
+        (self.to_upstream, self.to_client) = Default::default();
         let mut relay = Relay::new(is_websocket);
         let (client, deadline) = (&mut self.client, &mut self.deadline);
         deadline.set(None);
@@ -542,7 +541,7 @@ fn head_too_large(max: usize) -> Refused {
     Refused::fatal(Refusal::new(
         Kind::HeadTooLarge,
         format!("the request's head is longer than {max} bytes"),
-        "send less, or raise limits.max_head_bytes",
+        "send less, or raise limits.max_head_size",
     ))
 }
 

@@ -33,7 +33,7 @@ Examples:
 /// Carries HTTP and WebSocket from a named pipe or a Unix socket, which only you can use, to
 /// where the service really listens.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "pipeway", version, after_help = AFTER_HELP, max_term_width = 100)]
+#[command(name = "pipeway", bin_name = "pipeway", version, after_help = AFTER_HELP, max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

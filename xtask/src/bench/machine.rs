@@ -39,6 +39,12 @@ pub fn describe() -> String {
     format!("{count} x {model}{virtual_machine}, {mebibytes} MiB, Linux {}", kernel.trim())
 }
 
+/// How many processes wanted a processor in the last minute.
+pub fn load_average() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split_whitespace().next().unwrap_or("unknown").to_owned()
+}
+
 /// Today in UTC.
 pub fn date() -> Result<String, String> {
     let output = Command::new("date")

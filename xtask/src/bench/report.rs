@@ -22,6 +22,15 @@ pub fn markdown(options: &Options, ways: &[Way], results: &Results) -> Result<St
     line(format!("Measured {} on {}.", machine::date()?, machine::describe()));
     line(format!("{}. {rounds}, {} s each.", versions.join(", "), options.seconds));
 
+    if let Some(spread) = spread(results, &Way::Direct) {
+        line(format!(
+            "Load average at the start {}; the rates of \"direct\" varied by up to {:.0} % between \
+             the rounds, which is what the rest of the machine did to them.",
+            options.load_average,
+            spread * 100.0
+        ));
+    }
+
     for (workload, head) in [
         (Workload::Get(1), "Small GETs, 1 connection"),
         (Workload::Get(16), "Small GETs, 16 connections"),
@@ -111,6 +120,18 @@ fn median(results: &Results, way: &Way, workload: Workload, field: Field) -> f64
     }
 }
 
+/// By how much a way's rates differ between rounds at most, as a part of the median.
+fn spread(results: &Results, way: &Way) -> Option<f64> {
+    let spreads = results.iter().filter(|result| result.0 == *way).map(|(_, workload, samples)| {
+        let rates = samples.iter().map(|sample| sample.rate);
+        let (low, high) = rates.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), rate| {
+            (low.min(rate), high.max(rate))
+        });
+        (high - low) / median(results, way, *workload, |sample| sample.rate)
+    });
+    spreads.filter(|spread| spread.is_finite()).max_by(f64::total_cmp)
+}
+
 /// Not a number where nginx was left out.
 fn of_nginx(ways: &[Way], results: &Results, workload: Workload, field: Field) -> f64 {
     let nginx = ways.iter().find(|way| matches!(way, Way::Nginx(_)));
@@ -163,6 +184,12 @@ mod tests {
         assert_eq!(of(&[3.0, 1.0, 2.0]), 2.0);
         assert_eq!(of(&[3.0, 1.0]), 2.0);
         assert!(of(&[]).is_nan());
+    }
+
+    #[test]
+    fn the_spread_is_that_of_the_rates() {
+        assert_eq!(spread(&results(&[9.0, 10.0, 12.0]), &Way::Direct), Some(0.3));
+        assert_eq!(spread(&results(&[]), &Way::Direct), None);
     }
 
     #[test]

@@ -92,7 +92,8 @@ impl Way {
 }
 
 /// One worker, no log. Upstream connections are kept; answers and bodies are passed on as they
-/// come, as a proxy for streams must; large bodies have buffers of the size that serves nginx best.
+/// come, as a proxy for streams must. Large bodies have the settings that are nginx's fastest: down
+/// it collects them in memory, which a stream of small pieces could not have.
 fn nginx(socket: &Path, upstream: &Path, temporary: &Path) -> String {
     let (socket, upstream, temporary) = (socket.display(), upstream.display(), temporary.display());
     format!(
@@ -130,14 +131,16 @@ http {{
     location /body/ {{
       proxy_pass http://service;
       proxy_set_header Connection \"\";
+      proxy_buffering on;
       proxy_buffer_size 64k;
-      proxy_buffers 4 64k;
-      proxy_busy_buffers_size 64k;
+      proxy_buffers 16 64k;
+      proxy_busy_buffers_size 512k;
+      proxy_max_temp_file_size 0;
     }}
     location /sink {{
       proxy_pass http://service;
       proxy_set_header Connection \"\";
-      client_body_buffer_size 64k;
+      client_body_buffer_size 256k;
     }}
     location /ws {{
       proxy_pass http://service;
@@ -198,9 +201,14 @@ impl Server {
         &self.socket
     }
 
-    /// What it said on stderr.
+    /// What it said on stderr, and whether it has ended.
     pub fn log(&self) -> String {
-        fs::read_to_string(&self.log).unwrap_or_default()
+        let mut log = fs::read_to_string(&self.log).unwrap_or_default();
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap_or_default();
+        if status.contains("State:\tZ") {
+            log.push_str("(it has ended)\n");
+        }
+        log
     }
 }
 

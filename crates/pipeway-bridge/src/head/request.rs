@@ -141,7 +141,11 @@ fn parse_with<'a>(
     // What follows CONNECT is meant for a tunnel, not for us.
     let sound = fields.body == Framing::Empty && keep_alive && method != "CONNECT";
     let resume_at = sound.then_some(length);
-    let refused = |refusal| Box::new(Refused { refusal, is_head, resume_at });
+    let refused = |refusal: Refusal| {
+        // A client that sends what is no request is not trusted with a next one.
+        let resume_at = resume_at.filter(|_| refusal.kind != Kind::BadRequest);
+        Box::new(Refused { refusal, is_head, resume_at })
+    };
 
     check_entry(&fields, rules).map_err(refused)?;
     let target = rules.policy.target(method, target).map_err(refused)?;
@@ -179,7 +183,7 @@ pub(crate) fn body_too_large(max: u64) -> Refusal {
     Refusal::new(
         Kind::BodyTooLarge,
         format!("the request's body is longer than {max} bytes"),
-        "send less, or raise limits.max_body_bytes",
+        "send less, or raise limits.max_body_size",
     )
 }
 

@@ -32,8 +32,8 @@ use crate::{env, service};
 /// The bridges to serve and where their events go: good as far as can be told without starting.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
-    /// The file that was read.
-    file: Option<PathBuf>,
+    /// The file that was read, and who named it.
+    file: Option<Sourced<PathBuf>>,
     events: EventsSettings,
     bridges: Vec<BridgeSettings>,
 }
@@ -71,15 +71,16 @@ impl Config {
     /// [`Exit::Config`] for what is wrong in the file, [`Exit::Usage`] for what is wrong outside
     /// of it alone; everything wrong has been told.
     pub(crate) fn from_file(flag: Option<&Path>, events: EventsLayer) -> Result<Self, Failure> {
-        let path = file_path(flag)?;
-        let text = std::fs::read_to_string(&path).map_err(|error| {
+        let file = file_path(flag)?;
+        let path = &file.value;
+        let text = std::fs::read_to_string(path).map_err(|error| {
             Failure::new(Exit::Config, format!("can't read the configuration {}", path.display()))
                 .cause(&error)
                 .hint("name the file with --config FILE; docs/reference/config.md tells what goes into it")
         })?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         // A token file or an events file is found from wherever the program is started.
-        let absolute = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.clone());
         let folder = absolute.parent().unwrap_or(Path::new("."));
 
         let mut outside = Vec::new();
@@ -112,7 +113,7 @@ impl Config {
         if problems.is_empty() && outside.is_empty() {
             let bridges = bridges.into_iter().map(|(bridge, _)| bridge).collect();
             let events = events.over(&env_events).over(&layers.events).resolve();
-            return Ok(Config { file: Some(path), events, bridges });
+            return Ok(Config { file: Some(file), events, bridges });
         }
         problems.sort_by_key(Problem::start);
         problems.dedup();
@@ -145,20 +146,23 @@ impl Config {
 
     /// The resolved configuration as TOML, with the source of each value.
     pub(crate) fn show(&self) -> String {
-        show::show(self.file.as_deref(), &self.events, &self.bridges)
+        show::show(self.file.as_ref(), &self.events, &self.bridges)
     }
 }
 
 /// The file to read.
-fn file_path(flag: Option<&Path>) -> Result<PathBuf, Failure> {
+fn file_path(flag: Option<&Path>) -> Result<Sourced<PathBuf>, Failure> {
     if let Some(path) = flag {
-        return Ok(path.to_owned());
+        return Ok(Sourced { value: path.to_owned(), source: Source::Flag("--config") });
     }
     if let Some(path) = std::env::var_os(env::CONFIG).filter(|path| !path.is_empty()) {
-        return Ok(path.into());
+        return Ok(Sourced { value: path.into(), source: Source::Env(env::CONFIG) });
     }
     match service::config_folder() {
-        Some(folder) => Ok(folder.join("pipeway").join("pipeway.toml")),
+        Some(folder) => {
+            let path = folder.join("pipeway").join("pipeway.toml");
+            Ok(Sourced { value: path, source: Source::Default })
+        }
         None => Err(Failure::new(Exit::Config, "this user has no folder for configurations")
             .hint("name the file with --config FILE")),
     }

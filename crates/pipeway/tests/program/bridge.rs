@@ -29,7 +29,6 @@ fn the_ready_line_names_the_observed_endpoint() {
 }
 
 #[test]
-#[cfg_attr(windows, ignore = "Wine does not enforce the first instance of a pipe's name")]
 fn a_second_instance_fails_within_a_second_and_names_the_first() {
     let room = Room::new();
     let (listen, running) = room.bridge("tcp:127.0.0.1:9", &[]);
@@ -195,4 +194,21 @@ fn a_bridge_under_nohup_outlives_its_terminal() {
     assert_eq!(room.run(["curl", &listen, "/"]).exits_with(0).stdout(), "hello");
     running.signal("TERM");
     running.end().exits_with(0).says("stopping (SIGTERM)");
+}
+
+#[test]
+#[cfg_attr(windows, ignore = "a pipe lies in no folder")]
+fn a_socket_in_a_folder_that_others_may_write_to_is_not_made() {
+    let room = Room::new();
+    let folder = room.path("open");
+    std::fs::create_dir(&folder).unwrap();
+    assert!(
+        std::process::Command::new("chmod").arg("777").arg(&folder).status().unwrap().success()
+    );
+    let listen = format!("unix:{}", folder.join("x.sock").display());
+    room.run(["bridge", "--listen", &listen, "--to", "tcp:127.0.0.1:9"])
+        .exits_with(5)
+        .says("can't be private")
+        .says("hint: ");
+    assert!(!folder.join("x.sock").exists());
 }

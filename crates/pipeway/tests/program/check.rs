@@ -91,6 +91,26 @@ fn width(line: &str) -> usize {
 }
 
 #[test]
+fn the_file_is_the_flags_then_the_environments_then_the_default_one() {
+    let room = Room::new();
+    let bridge = "[[bridge]]\nlisten = \"local:a\"\nto = \"tcp:127.0.0.1:80\"\n";
+    for name in ["flag.toml", "variable.toml", "pipeway/pipeway.toml"] {
+        room.file(name, bridge);
+    }
+    let first_line = |args: &[&str], variable: &str| {
+        let mut command = room.pipeway(args);
+        command.env("PIPEWAY_CONFIG", variable);
+        run(command, b"").exits_with(0).stdout().lines().next().unwrap().to_owned()
+    };
+    let flag = first_line(&["check", "--config", "flag.toml"], "variable.toml");
+    assert_eq!(flag, "# flag.toml  # flag --config");
+    let variable = first_line(&["check"], "variable.toml");
+    assert_eq!(variable, "# variable.toml  # environment PIPEWAY_CONFIG");
+    let default = room.path("pipeway").join("pipeway.toml");
+    assert_eq!(first_line(&["check"], ""), format!("# {}  # default", default.display()));
+}
+
+#[test]
 fn what_check_prints_is_a_configuration_of_the_same_meaning() {
     let room = Room::new();
     let text = "[events]\nto = \"events.jsonl\"\n[defaults]\nhost = \"preserve\"\n\
@@ -102,6 +122,7 @@ fn what_check_prints_is_a_configuration_of_the_same_meaning() {
         let shown = room.run(["check", "--config", name]).exits_with(0).stdout();
         let values: Vec<String> = shown
             .lines()
+            .filter(|line| !line.starts_with("# "))
             .map(|line| line.split("  #").next().unwrap_or_default().trim_end().to_owned())
             .collect();
         (shown, values)
@@ -227,4 +248,31 @@ fn the_help_of_every_command_ends_with_examples() {
         let help = room.run([command, "--help"]).exits_with(0).stdout();
         assert!(help.contains("Examples:\n"), "{help}");
     }
+}
+
+/// Set it to write docs/reference/cli.md anew rather than hold it against the program.
+const WRITE_PAGE: &str = "WRITE_CLI_PAGE";
+
+#[test]
+fn the_page_of_the_command_line_shows_the_help_of_every_command() {
+    let room = Room::new();
+    let mut page = String::from(
+        "# Command line\n\n\
+         The help of each command, word for word. `pipeway COMMAND -h` prints it too. The exit codes are in\n\
+         [exit-codes.md](exit-codes.md), the environment variables and the keys of a file in\n\
+         [config.md](config.md).\n",
+    );
+    for command in ["", "bridge", "serve", "check", "curl", "ws", "demo"] {
+        let args = [command, "--help"];
+        let help = room.run(args.iter().filter(|arg| !arg.is_empty())).exits_with(0).stdout();
+        let title = format!("pipeway {command}");
+        let lines: Vec<&str> = help.trim_end().lines().map(str::trim_end).collect();
+        page.push_str(&format!("\n## {}\n\n```text\n{}\n```\n", title.trim(), lines.join("\n")));
+    }
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/cli.md");
+    if std::env::var_os(WRITE_PAGE).is_some() {
+        std::fs::write(&path, &page).unwrap();
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default().replace("\r\n", "\n");
+    assert!(written == page, "docs/reference/cli.md is out of date: run this with {WRITE_PAGE}=1");
 }

@@ -17,7 +17,6 @@ fn the_demo_shows_what_went_which_way_and_exits_0() {
 }
 
 #[test]
-#[cfg_attr(windows, ignore = "Wine does not enforce the first instance of a pipe's name")]
 fn a_demo_beside_another_finds_the_name_taken() {
     let room = Room::new();
     let args = ["bridge", "--listen", "local:pipeway-demo", "--to", "tcp:127.0.0.1:9"];

@@ -20,7 +20,6 @@ fn every_bridge_of_a_file_serves() {
 }
 
 #[test]
-#[cfg_attr(windows, ignore = "Wine does not enforce the first instance of a pipe's name")]
 fn none_serves_if_one_can_not_listen() {
     let room = Room::new();
     let service = Service::mirror();
