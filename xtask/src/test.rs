@@ -217,6 +217,13 @@ fn docs(machine: &mut Machine, _: &mut Found) -> Outcome {
 }
 
 fn tests(machine: &mut Machine, found: &mut Found) -> Outcome {
+    // The tests stop programs with it; Debian's smallest installation has none.
+    if !cfg!(windows)
+        && !machine.has("kill")
+        && let Err(why) = machine.debian_packages(&["procps"])
+    {
+        return Outcome::Failed(format!("there is no `kill` here, and {why}"));
+    }
     let interop = prepare_interop(machine);
     let mut command = match machine.cargo_tool("nextest") {
         Ok(()) => {
