@@ -98,7 +98,7 @@ impl BridgeConfig {
         }
         if limits.max_head_bytes < 256 || limits.max_head_bytes > 1 << 20 {
             return Err(ConfigError::new(format!(
-                "limits.max_head_bytes is {}; it must be from 256 to 1048576",
+                "limits.max_head_size is {}; it must be from 256 to 1048576",
                 limits.max_head_bytes
             )));
         }

@@ -541,7 +541,7 @@ fn head_too_large(max: usize) -> Refused {
     Refused::fatal(Refusal::new(
         Kind::HeadTooLarge,
         format!("the request's head is longer than {max} bytes"),
-        "send less, or raise limits.max_head_bytes",
+        "send less, or raise limits.max_head_size",
     ))
 }
 

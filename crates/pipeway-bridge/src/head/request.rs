@@ -183,7 +183,7 @@ pub(crate) fn body_too_large(max: u64) -> Refusal {
     Refusal::new(
         Kind::BodyTooLarge,
         format!("the request's body is longer than {max} bytes"),
-        "send less, or raise limits.max_body_bytes",
+        "send less, or raise limits.max_body_size",
     )
 }
 
