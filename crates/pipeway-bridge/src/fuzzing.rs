@@ -1,55 +1,91 @@
-//! What the fuzz targets and their corpus tests call. No part of the public interface.
+//! What the fuzzers of this repository reach. Not part of the interface that others may use: it
+//! changes without notice.
 
 pub use crate::chunked::{ChunkError, Chunked, Part};
 pub use crate::head::Framing;
 
-use crate::head::{RequestRules, parse_request};
+use crate::Policy;
+use crate::head::{HeadSearch, RequestRules, RequestText, parse_request};
 use crate::policy::PolicyRules;
-use crate::{Limits, Policy};
 
-/// What the bridge makes of the start of a client's connection.
+/// How the head of a request was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// More bytes are needed.
+pub enum Reading {
+    /// It is not whole yet.
     Partial,
-    /// It is refused with this status.
+    /// It is answered with this status.
     Refused(u16),
     /// It is passed on.
-    Accepted {
-        /// The head's length.
-        length: usize,
-        /// How the body's end is told.
-        framing: Framing,
-        /// Whether the connection is kept.
-        keep_alive: bool,
-        /// Whether it asks for an upgrade.
-        upgrade: bool,
-        /// The head that the upstream gets.
-        upstream_head: Vec<u8>,
-    },
+    Accepted(Accepted),
 }
 
-/// Reads the head at the start of `input` with the default limits and no policy.
-pub fn request_head(input: &[u8]) -> Verdict {
-    let policy = PolicyRules::new(&Policy::default()).expect("the default policy is sound");
-    let rules = RequestRules {
-        max_headers: Limits::default().max_headers,
-        max_body_bytes: None,
-        policy,
-        token: None,
-        loopback_names_only: false,
-        spans: false,
-    };
-    let mut upstream_head = Vec::new();
-    match parse_request(input, &rules, &mut upstream_head, None) {
-        Ok(None) => Verdict::Partial,
-        Err(refused) => Verdict::Refused(refused.refusal.kind.status().0),
-        Ok(Some(head)) => Verdict::Accepted {
-            length: head.length,
-            framing: head.body,
-            keep_alive: head.keep_alive,
-            upgrade: head.upgrade,
-            upstream_head,
-        },
+/// A head that is passed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// Its length in the input.
+    pub length: usize,
+    /// Where the body ends.
+    pub framing: Framing,
+    /// Whether it asks for an upgrade, and may.
+    pub upgrade: bool,
+    /// The head that the upstream gets.
+    pub passed: Vec<u8>,
+}
+
+/// Reads heads by one policy.
+#[derive(Debug)]
+pub struct Reader {
+    rules: RequestRules,
+}
+
+impl Reader {
+    /// A reader with this policy and at most this many headers.
+    ///
+    /// # Errors
+    ///
+    /// As [`crate::BridgeConfig::check`].
+    pub fn new(policy: &Policy, max_headers: usize) -> Result<Self, crate::ConfigError> {
+        Ok(Reader {
+            rules: RequestRules {
+                max_headers,
+                max_body_bytes: None,
+                policy: PolicyRules::new(policy)?,
+                token: None,
+                loopback_names_only: false,
+                spans: true,
+            },
+        })
+    }
+
+    /// Reads the head at the start of `input`.
+    pub fn read(&self, input: &[u8]) -> Reading {
+        let mut passed = Vec::new();
+        let mut text = RequestText::default();
+        match parse_request(input, &self.rules, &mut passed, Some(&mut text)) {
+            Ok(None) => Reading::Partial,
+            Ok(Some(head)) => Reading::Accepted(Accepted {
+                length: head.length,
+                framing: head.body,
+                upgrade: head.upgrade,
+                passed,
+            }),
+            Err(refused) => Reading::Refused(refused.refusal.kind.status().0),
+        }
+    }
+
+    /// As [`Reader::read`] of an input that comes `step` bytes at a time, as sessions read it.
+    pub fn read_in_steps(&self, input: &[u8], step: usize) -> Reading {
+        let mut search = HeadSearch::default();
+        let mut end = 0;
+        while end < input.len() {
+            end = (end + step).min(input.len());
+            if search.may_be_whole(&input[..end]) {
+                match self.read(&input[..end]) {
+                    Reading::Partial => {}
+                    other => return other,
+                }
+            }
+        }
+        Reading::Partial
     }
 }

@@ -87,12 +87,14 @@ impl<'a> Connection<'a> {
     }
 }
 
-/// Reads a `Content-Length`: digits only.
+/// Reads a `Content-Length`: digits only, and no more than a signed number of 64 bits holds, for
+/// beyond that the next reader may see another length.
 pub(super) fn content_length(value: &[u8]) -> Option<u64> {
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    std::str::from_utf8(value).ok()?.parse().ok()
+    let length: u64 = std::str::from_utf8(value).ok()?.parse().ok()?;
+    i64::try_from(length).is_ok().then_some(length)
 }
 
 /// Writes `name: value` and the line's end.
@@ -118,8 +120,8 @@ mod tests {
 
     #[test]
     fn a_length_is_digits_only() {
-        assert_eq!(content_length(b"18446744073709551615"), Some(u64::MAX));
-        for bad in [&b""[..], b"+1", b"-1", b" 1", b"1,1", b"0x1", b"18446744073709551616"] {
+        assert_eq!(content_length(b"9223372036854775807"), Some(i64::MAX as u64));
+        for bad in [&b""[..], b"+1", b"-1", b" 1", b"1,1", b"0x1", b"9223372036854775808"] {
             assert_eq!(content_length(bad), None, "{}", bad.escape_ascii());
         }
     }

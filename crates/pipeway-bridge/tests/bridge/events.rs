@@ -272,6 +272,7 @@ fn a_client_that_leaves_in_its_request_is_told() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "pipes complete elsewhere, so the clock would run ahead of them")]
 fn a_deadline_that_passed_is_told() {
     run_paused(async {
         let mut rig = Rig::with(|config| config.timeouts.first_byte = Some(Duration::from_secs(3)));
@@ -286,6 +287,7 @@ fn a_deadline_that_passed_is_told() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "pipes complete elsewhere, so the clock would run ahead of them")]
 fn a_session_that_finished_while_draining_and_one_that_was_cut_are_told_apart() {
     run_paused(async {
         let mut rig = Rig::start();

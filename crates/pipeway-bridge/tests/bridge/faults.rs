@@ -134,6 +134,7 @@ fn an_upstream_whose_queue_is_full_is_waited_for_within_the_deadline() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "pipes complete elsewhere, so the clock would run ahead of them")]
 fn an_upstream_that_accepts_and_says_nothing_is_given_up_after_the_configured_time() {
     run_paused(async {
         let mut rig = Rig::with(|config| config.timeouts.first_byte = Some(seconds(30)));
@@ -148,6 +149,7 @@ fn an_upstream_that_accepts_and_says_nothing_is_given_up_after_the_configured_ti
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "pipes complete elsewhere, so the clock would run ahead of them")]
 fn an_upstream_that_begins_a_head_and_stops_is_given_up() {
     run_paused(async {
         let mut rig = Rig::with(|config| config.timeouts.first_byte = Some(seconds(30)));
@@ -164,6 +166,7 @@ fn an_upstream_that_begins_a_head_and_stops_is_given_up() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "pipes complete elsewhere, so the clock would run ahead of them")]
 fn a_first_byte_after_two_minutes_is_served_by_default() {
     run_paused(async {
         let mut rig = Rig::start();
@@ -177,6 +180,7 @@ fn a_first_byte_after_two_minutes_is_served_by_default() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "pipes complete elsewhere, so the clock would run ahead of them")]
 fn a_first_byte_may_take_for_ever_where_there_is_no_limit() {
     run_paused(async {
         let mut rig = Rig::with(|config| config.timeouts.first_byte = None);
@@ -190,6 +194,7 @@ fn a_first_byte_may_take_for_ever_where_there_is_no_limit() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "pipes complete elsewhere, so the clock would run ahead of them")]
 fn the_first_bytes_time_begins_when_the_request_has_ended() {
     run_paused(async {
         let mut rig = Rig::with(|config| config.timeouts.first_byte = Some(seconds(10)));
@@ -209,6 +214,7 @@ fn the_first_bytes_time_begins_when_the_request_has_ended() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "pipes complete elsewhere, so the clock would run ahead of them")]
 fn an_event_stream_may_be_silent_for_ever() {
     run_paused(async {
         let mut rig = Rig::start();
@@ -226,6 +232,7 @@ fn an_event_stream_may_be_silent_for_ever() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "pipes complete elsewhere, so the clock would run ahead of them")]
 fn a_silent_answer_is_cut_where_the_configuration_says_so() {
     run_paused(async {
         let mut rig = Rig::with(|config| config.timeouts.answer_idle = Some(seconds(20)));
@@ -350,6 +357,7 @@ fn an_upstream_that_restarts_serves_the_same_session() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "pipes complete elsewhere, so the clock would run ahead of them")]
 fn a_client_that_leaves_while_waiting_closes_the_upstream() {
     run_paused(async {
         let mut rig = Rig::start();
@@ -364,6 +372,7 @@ fn a_client_that_leaves_while_waiting_closes_the_upstream() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "pipes complete elsewhere, so the clock would run ahead of them")]
 fn clients_that_connect_and_go_cost_nothing() {
     run_paused(async {
         let mut rig = Rig::start();
@@ -383,6 +392,7 @@ fn clients_that_connect_and_go_cost_nothing() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "pipes complete elsewhere, so the clock would run ahead of them")]
 fn a_client_that_says_nothing_is_closed_after_the_configured_time() {
     run_paused(async {
         let mut rig = Rig::with(|config| config.timeouts.first_request = seconds(25));
@@ -396,6 +406,7 @@ fn a_client_that_says_nothing_is_closed_after_the_configured_time() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "pipes complete elsewhere, so the clock would run ahead of them")]
 fn a_head_that_comes_a_byte_a_second_is_given_up() {
     run_paused(async {
         let mut rig = Rig::start();
@@ -415,6 +426,7 @@ fn a_head_that_comes_a_byte_a_second_is_given_up() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "pipes complete elsewhere, so the clock would run ahead of them")]
 fn a_body_that_stops_is_given_up() {
     run_paused(async {
         let mut rig = Rig::with(|config| config.timeouts.body_idle = seconds(12));
@@ -437,6 +449,7 @@ fn a_body_that_stops_is_given_up() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "pipes complete elsewhere, so the clock would run ahead of them")]
 fn a_session_between_two_requests_is_closed_after_the_configured_time() {
     run_paused(async {
         let mut rig = Rig::with(|config| config.timeouts.keep_alive = seconds(33));
@@ -465,6 +478,7 @@ async fn fill(wire: &mut Wire, limit: usize) -> usize {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "pipes complete elsewhere, so the clock would run ahead of them")]
 fn a_client_that_never_reads_holds_its_upstream_back_and_is_closed() {
     run_paused(async {
         let mut rig = Rig::with(|config| config.timeouts.body_idle = seconds(40));
@@ -482,6 +496,7 @@ fn a_client_that_never_reads_holds_its_upstream_back_and_is_closed() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "pipes complete elsewhere, so the clock would run ahead of them")]
 fn an_upstream_that_never_reads_holds_its_client_back() {
     run_paused(async {
         let mut rig = Rig::start();
@@ -494,6 +509,7 @@ fn an_upstream_that_never_reads_holds_its_client_back() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "pipes complete elsewhere, so the clock would run ahead of them")]
 fn pipelined_requests_that_are_never_read_are_not_all_kept() {
     run_paused(async {
         let mut rig = Rig::start();
@@ -530,6 +546,7 @@ fn five_hundred_clients_at_once_are_all_served() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "pipes complete elsewhere, so the clock would run ahead of them")]
 fn draining_closes_idle_sessions_at_once_and_lets_running_ones_finish() {
     run_paused(async {
         let mut rig = Rig::with(|config| config.timeouts.drain = seconds(20));
@@ -573,6 +590,7 @@ fn draining_closes_idle_sessions_at_once_and_lets_running_ones_finish() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "pipes complete elsewhere, so the clock would run ahead of them")]
 fn a_bridge_without_sessions_stops_at_once() {
     run_paused(async {
         let mut rig = Rig::start();
@@ -584,6 +602,7 @@ fn a_bridge_without_sessions_stops_at_once() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "pipes complete elsewhere, so the clock would run ahead of them")]
 fn an_idle_bridge_wakes_for_nothing() {
     run_paused(async {
         let rig = Rig::start();

@@ -7,6 +7,7 @@
 //! With [`run_paused`] the clock stands still and jumps to the next timer once nothing else can
 //! happen. That is sound because both ends and the bridge share one thread and sockets of one
 //! system: what was written is readable before the next look at the clock.
+//! Pipes are completed by the system at its own time, so there such a test is left out.
 
 use std::cell::Cell;
 use std::future::Future;

@@ -235,6 +235,7 @@ fn the_tail_before_a_close_is_not_lost() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "pipes complete elsewhere, so the clock would run ahead of them")]
 fn a_half_closed_session_that_falls_silent_ends() {
     run_paused(async {
         let mut rig = Rig::with(|config| config.timeouts.half_close_idle = Duration::from_secs(7));
@@ -257,6 +258,7 @@ fn a_half_closed_session_that_falls_silent_ends() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "pipes complete elsewhere, so the clock would run ahead of them")]
 fn a_websocket_whose_upstream_dies_is_closed_at_once() {
     run_paused(async {
         let mut rig = Rig::start();
@@ -269,6 +271,7 @@ fn a_websocket_whose_upstream_dies_is_closed_at_once() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "pipes complete elsewhere, so the clock would run ahead of them")]
 fn an_upstream_whose_client_dies_is_closed_at_once() {
     run_paused(async {
         let mut rig = Rig::start();
@@ -283,6 +286,7 @@ fn an_upstream_whose_client_dies_is_closed_at_once() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "pipes complete elsewhere, so the clock would run ahead of them")]
 fn an_idle_upgraded_session_lives_on() {
     run_paused(async {
         let mut rig = Rig::start();
@@ -296,6 +300,7 @@ fn an_idle_upgraded_session_lives_on() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "pipes complete elsewhere, so the clock would run ahead of them")]
 fn an_idle_upgraded_session_ends_where_the_configuration_says_so() {
     run_paused(async {
         let mut rig =
@@ -312,6 +317,7 @@ fn an_idle_upgraded_session_ends_where_the_configuration_says_so() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "pipes complete elsewhere, so the clock would run ahead of them")]
 fn an_upgraded_session_is_cut_at_the_drain_deadline() {
     run_paused(async {
         let mut rig = Rig::with(|config| config.timeouts.drain = Duration::from_secs(9));
@@ -329,6 +335,7 @@ fn an_upgraded_session_is_cut_at_the_drain_deadline() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "pipes complete elsewhere, so the clock would run ahead of them")]
 fn an_upgraded_client_that_does_not_read_holds_its_upstream_back() {
     run_paused(async {
         let mut rig = Rig::start();
