@@ -38,7 +38,8 @@ impl Default for ListenOptions {
 /// The server's end of an endpoint.
 ///
 /// While it lives the name is held: a second listener on it fails. When it is dropped a Unix
-/// socket's file is removed, unless the service manager made it.
+/// socket's file is removed, unless the service manager made it; a pipe's name becomes free when
+/// the runtime has closed the waiting instances, a moment later.
 #[derive(Debug)]
 pub struct Listener {
     inner: Inner,
@@ -190,9 +191,11 @@ fn tcp_error(endpoint: &Endpoint, error: std::io::Error) -> Error {
             "is taken by another program",
             "stop that program, or choose another port",
         ),
-        Io::PermissionDenied => {
-            (ErrorKind::Permission, "may not be listened on", "choose a port above 1023")
-        }
+        Io::PermissionDenied => (
+            ErrorKind::Permission,
+            "may not be listened on",
+            "choose another port above 1023: this one is reserved, or another program holds it alone",
+        ),
         Io::AddrNotAvailable => {
             (ErrorKind::NotFound, "is not an address of this system", "use 127.0.0.1 or [::1]")
         }

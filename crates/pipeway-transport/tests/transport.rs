@@ -12,6 +12,7 @@ use pipeway_transport::{
 };
 use support::{hasty, listen, pair, patient, run, unique};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
 
 /// Bytes in which a lost or doubled part shows.
 fn pattern(length: usize) -> Vec<u8> {
@@ -110,26 +111,12 @@ fn shutting_down_waits_for_the_write_in_flight() {
     run(async {
         let mut listener = listen(&unique());
         let (mut client, mut server, _) = pair(&mut listener).await;
-        // More than the system buffers: the runtime says that it is written before it is.
-        let fill = async {
-            let part = pattern(64 * 1024);
-            let mut written = 0;
-            loop {
-                tokio::select! {
-                    biased;
-                    done = client.write(&part) => written += done.unwrap(),
-                    () = tokio::task::yield_now() => {
-                        // Twice pending in a row: the writer is stuck behind the reader.
-                        tokio::select! {
-                            biased;
-                            done = client.write(&part) => written += done.unwrap(),
-                            () = tokio::time::sleep(Duration::from_millis(50)) => break written,
-                        }
-                    }
-                }
-            }
-        };
-        let written = fill.await;
+        // Until the writer is stuck behind the reader: then more is written than the system holds.
+        let part = pattern(64 * 1024);
+        let mut written = 0;
+        while let Ok(done) = timeout(Duration::from_millis(50), client.write(&part)).await {
+            written += done.unwrap();
+        }
         let closing = tokio::spawn(async move {
             client.shutdown().await.unwrap();
             drop(client);
@@ -209,7 +196,7 @@ fn a_name_is_free_again_after_its_listener_ended() {
                     Ok(listener) => break listener,
                     Err(error) => {
                         assert_eq!(error.kind(), ErrorKind::InUse);
-                        tokio::time::sleep(Duration::from_millis(1)).await;
+                        tokio::task::yield_now().await;
                     }
                 }
             };

@@ -10,6 +10,7 @@ use std::time::Duration;
 use pipeway_transport::{Access, ErrorKind, ListenOptions, Listener, connect};
 use support::{hasty, listen, pair, patient, run, unique};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
 
 #[test]
 fn a_local_name_is_a_pipe_of_that_name() {
@@ -58,11 +59,8 @@ fn at_the_bound_established_connections_are_kept_and_the_next_client_waits() {
 
         // Connected, and not yet handed over.
         let mut second = connect(&endpoint, &patient()).await.unwrap();
-        tokio::select! {
-            biased;
-            _ = listener.accept() => panic!("there is no place for a second"),
-            () = tokio::time::sleep(Duration::from_millis(50)) => {}
-        }
+        let accepted = timeout(Duration::from_millis(50), listener.accept()).await;
+        assert!(accepted.is_err(), "there is no place for a second");
         let error = connect(&endpoint, &hasty()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Busy);
 

@@ -15,7 +15,7 @@ use crate::config::{Count, EventsLayer, EventsTo, Size, Source, Sourced, Value};
 /// What stands below the list of commands.
 const AFTER_HELP: &str = "\
 Endpoints:
-  local:NAME          a private endpoint on every system: a named pipe on Windows, a Unix socket elsewhere
+  local:NAME          a private endpoint: a named pipe on Windows, a Unix socket elsewhere
   npipe:NAME          a Windows named pipe, also \\\\.\\pipe\\NAME
   unix:/path          a Unix socket
   tcp:127.0.0.1:PORT  a loopback port
@@ -33,7 +33,7 @@ Examples:
 /// Carries HTTP and WebSocket from a named pipe or a Unix socket, which only you can use, to
 /// where the service really listens.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "pipeway", version, after_help = AFTER_HELP, max_term_width = 100)]
+#[command(name = "pipeway", bin_name = "pipeway", version, after_help = AFTER_HELP, max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -88,15 +88,15 @@ pub(crate) struct ServeArgs {
 #[command(next_help_heading = "Events")]
 pub(crate) struct EventsArgs {
     /// Write events as JSON lines to a file, to `stderr` (or `-`), or `none` [default: none]
-    #[arg(long = "events", value_name = "FILE", value_parser = value::<EventsTo>)]
+    #[arg(id = "events", long = "events", value_name = "FILE", value_parser = value::<EventsTo>)]
     to: Option<EventsTo>,
 
     /// The size at which a file of events is rotated, such as 10MiB [default: 10MiB]
-    #[arg(long = "events-max-size", value_name = "SIZE", value_parser = value::<Size>)]
+    #[arg(id = "events_max_size", long = "events-max-size", value_name = "SIZE", value_parser = value::<Size>)]
     max_size: Option<Size>,
 
     /// How many files of events there may be in all [default: 5]
-    #[arg(long = "events-max-files", value_name = "COUNT", value_parser = value::<Count>)]
+    #[arg(id = "events_max_files", long = "events-max-files", value_name = "COUNT", value_parser = value::<Count>)]
     max_files: Option<Count>,
 
     /// Write the queries of requests too; they may hold secrets

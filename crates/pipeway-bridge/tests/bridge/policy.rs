@@ -17,6 +17,7 @@ async fn asks(paths: &[&str], path: &str) -> (u16, Option<String>) {
             let status = answer.head.status();
             let fits = [(403, "not_allowed"), (400, "bad_request")].contains(&(status, &kind));
             assert!(fits, "{status} {kind} for {path}");
+            drop(client);
             rig.upstream_saw_nothing().await;
             (status, None)
         }

@@ -42,7 +42,7 @@ pub(crate) struct ClientArgs {
     pub(crate) path: String,
 
     /// A header: 'Name: value'; 'Name:' leaves one out, 'Name;' sends it empty, @FILE reads them
-    #[arg(short = 'H', long = "header", value_name = "HEADER")]
+    #[arg(short = 'H', long = "header", value_name = "HEADER", allow_hyphen_values = true)]
     pub(crate) headers: Vec<String>,
 
     /// Tell on standard error what is connected to, sent and received
@@ -139,23 +139,23 @@ pub(crate) struct CurlArgs {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct DataArgs {
     /// Send data as a POST; @FILE reads it from a file without its line ends, @- from standard input
-    #[arg(short, long, value_name = "DATA")]
+    #[arg(short, long, value_name = "DATA", allow_hyphen_values = true)]
     pub(crate) data: Vec<String>,
 
     /// Like --data, and @ has no meaning
-    #[arg(long, value_name = "DATA")]
+    #[arg(long, value_name = "DATA", allow_hyphen_values = true)]
     pub(crate) data_raw: Vec<String>,
 
     /// Like --data, and a file is sent as it is
-    #[arg(long, value_name = "DATA")]
+    #[arg(long, value_name = "DATA", allow_hyphen_values = true)]
     pub(crate) data_binary: Vec<String>,
 
     /// Like --data, percent-encoded: VALUE or NAME=VALUE
-    #[arg(long, value_name = "DATA")]
+    #[arg(long, value_name = "DATA", allow_hyphen_values = true)]
     pub(crate) data_urlencode: Vec<String>,
 
     /// Like --data-binary, with Content-Type and Accept application/json
-    #[arg(long, value_name = "DATA")]
+    #[arg(long, value_name = "DATA", allow_hyphen_values = true)]
     pub(crate) json: Vec<String>,
 }
 

@@ -26,7 +26,8 @@ const STEP_LIMIT: Duration = Duration::from_secs(10);
 pub(crate) async fn demo() -> Result<(), Failure> {
     let begin = Instant::now();
     let paint = Paint::stdout();
-    let folder = tempfile::tempdir().map_err(|error| {
+    let folder = tempfile::Builder::new().prefix("pipeway-demo-").tempdir();
+    let folder = folder.map_err(|error| {
         Failure::new(Exit::Failure, "can't make a temporary folder").cause(&error)
     })?;
     let place = demo_service_endpoint(folder.path())

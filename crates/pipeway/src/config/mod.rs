@@ -32,8 +32,8 @@ use crate::{env, service};
 /// The bridges to serve and where their events go: good as far as can be told without starting.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
-    /// The file that was read.
-    file: Option<PathBuf>,
+    /// The file that was read, and who named it.
+    file: Option<Sourced<PathBuf>>,
     events: EventsSettings,
     bridges: Vec<BridgeSettings>,
 }
@@ -50,6 +50,11 @@ impl Config {
         let events = events.over(&env_events).resolve();
         let bridge = finish(flags.over(&env_bridge));
         faults.extend(verify::bridge(&bridge));
+        if faults.is_empty()
+            && let Err(error) = to_config(bridge.clone(), &Sink::disabled()).check()
+        {
+            faults.push((Exit::Usage, Problem::of(&Source::Default, "bridge", error.to_string())));
+        }
         match faults.first().map(|(exit, _)| *exit) {
             None => Ok(Config { file: None, events, bridges: vec![bridge] }),
             Some(exit) => {
@@ -66,15 +71,16 @@ impl Config {
     /// [`Exit::Config`] for what is wrong in the file, [`Exit::Usage`] for what is wrong outside
     /// of it alone; everything wrong has been told.
     pub(crate) fn from_file(flag: Option<&Path>, events: EventsLayer) -> Result<Self, Failure> {
-        let path = file_path(flag)?;
-        let text = std::fs::read_to_string(&path).map_err(|error| {
+        let file = file_path(flag)?;
+        let path = &file.value;
+        let text = std::fs::read_to_string(path).map_err(|error| {
             Failure::new(Exit::Config, format!("can't read the configuration {}", path.display()))
                 .cause(&error)
                 .hint("name the file with --config FILE; docs/reference/config.md tells what goes into it")
         })?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         // A token file or an events file is found from wherever the program is started.
-        let absolute = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.clone());
         let folder = absolute.parent().unwrap_or(Path::new("."));
 
         let mut outside = Vec::new();
@@ -87,7 +93,17 @@ impl Config {
                 problems.extend(missing(&layer, &span));
             }
             let settings = finish(env_bridge.clone().over(&layer));
-            problems.extend(verify::bridge(&settings).into_iter().map(|(_, problem)| problem));
+            let faults = verify::bridge(&settings);
+            // What the bridge itself would refuse, if nothing above said it with its place.
+            if readable
+                && faults.is_empty()
+                && settings.listen.value.is_some()
+                && settings.to.value.is_some()
+                && let Err(error) = to_config(settings.clone(), &Sink::disabled()).check()
+            {
+                problems.push(Problem::in_file(span.clone(), error.to_string()));
+            }
+            problems.extend(faults.into_iter().map(|(_, problem)| problem));
             bridges.push((settings, span));
         }
         for (index, (bridge, span)) in bridges.iter().enumerate() {
@@ -97,12 +113,9 @@ impl Config {
         if problems.is_empty() && outside.is_empty() {
             let bridges = bridges.into_iter().map(|(bridge, _)| bridge).collect();
             let events = events.over(&env_events).over(&layers.events).resolve();
-            return Ok(Config { file: Some(path), events, bridges });
+            return Ok(Config { file: Some(file), events, bridges });
         }
-        problems.sort_by_key(|problem| match &problem.place {
-            problem::Place::File(span) => span.start,
-            problem::Place::Named(_) => usize::MAX,
-        });
+        problems.sort_by_key(Problem::start);
         problems.dedup();
         let exit = if problems.is_empty() { Exit::Usage } else { Exit::Config };
         let outside = outside.iter().map(|(_, problem)| problem);
@@ -133,20 +146,23 @@ impl Config {
 
     /// The resolved configuration as TOML, with the source of each value.
     pub(crate) fn show(&self) -> String {
-        show::show(self.file.as_deref(), &self.events, &self.bridges)
+        show::show(self.file.as_ref(), &self.events, &self.bridges)
     }
 }
 
 /// The file to read.
-fn file_path(flag: Option<&Path>) -> Result<PathBuf, Failure> {
+fn file_path(flag: Option<&Path>) -> Result<Sourced<PathBuf>, Failure> {
     if let Some(path) = flag {
-        return Ok(path.to_owned());
+        return Ok(Sourced { value: path.to_owned(), source: Source::Flag("--config") });
     }
     if let Some(path) = std::env::var_os(env::CONFIG).filter(|path| !path.is_empty()) {
-        return Ok(path.into());
+        return Ok(Sourced { value: path.into(), source: Source::Env(env::CONFIG) });
     }
     match service::config_folder() {
-        Some(folder) => Ok(folder.join("pipeway").join("pipeway.toml")),
+        Some(folder) => {
+            let path = folder.join("pipeway").join("pipeway.toml");
+            Ok(Sourced { value: path, source: Source::Default })
+        }
         None => Err(Failure::new(Exit::Config, "this user has no folder for configurations")
             .hint("name the file with --config FILE")),
     }
@@ -241,11 +257,8 @@ fn tell<'a>(problems: impl Iterator<Item = &'a Problem>, file: &str, text: &str)
 }
 
 fn open_events(settings: &EventsSettings) -> Result<Sink, Failure> {
-    let options = SinkOptions {
-        show_query: settings.show_query.value,
-        show_sid: settings.show_sid.value,
-        ..SinkOptions::default()
-    };
+    let options =
+        SinkOptions { show_query: settings.show_query.value, show_sid: settings.show_sid.value };
     match &settings.to.value {
         EventsTo::None => Ok(Sink::disabled()),
         EventsTo::Stderr => Ok(Sink::stderr(options)),

@@ -47,6 +47,14 @@ impl Problem {
         self
     }
 
+    /// Where in the file it is, for sorting; what is outside of it comes last.
+    pub(crate) fn start(&self) -> usize {
+        match &self.place {
+            Place::File(span) => span.start,
+            Place::Named(_) => usize::MAX,
+        }
+    }
+
     /// The problem as text: the place, the message, and for a file the line with a caret.
     pub(crate) fn render(&self, file: &str, text: &str) -> String {
         let mut out = match &self.place {

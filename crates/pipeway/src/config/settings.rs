@@ -49,8 +49,10 @@ pub(crate) struct Key {
     /// Its name in a file, with its table's: `timeouts.connect`.
     pub(crate) name: &'static str,
     /// Its flag.
+    #[cfg_attr(not(test), expect(dead_code, reason = "tests hold flags and pages against it"))]
     pub(crate) flag: &'static str,
     /// Its environment variable.
+    #[cfg_attr(not(test), expect(dead_code, reason = "tests hold pages against it"))]
     pub(crate) env: Option<&'static str>,
 }
 

@@ -1,18 +1,25 @@
 //! The resolved configuration as TOML, with the source of each value in a comment.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::PathBuf;
 
-use super::settings::{BridgeSettings, EventsSettings, Row, Source};
+use super::settings::{BridgeSettings, EventsSettings, Row, Source, Sourced};
 
 /// The text that `check` prints: a file that could be used as it stands.
 pub(super) fn show(
-    file: Option<&Path>,
+    file: Option<&Sourced<PathBuf>>,
     events: &EventsSettings,
     bridges: &[BridgeSettings],
 ) -> String {
-    let file_name = file.and_then(Path::file_name).unwrap_or_default().to_string_lossy();
-    let mut out = String::from("[events]\n");
+    let file_name = file.and_then(|file| file.value.file_name()).unwrap_or_default();
+    let file_name = file_name.to_string_lossy();
+    let mut out = String::new();
+    if let Some(file) = file {
+        let named = source(&file.source, &file_name);
+        // Writing to a String does not fail.
+        let _ = writeln!(out, "# {}  # {named}\n", file.value.display());
+    }
+    out.push_str("[events]\n");
     rows(&mut out, &events.rows(), &file_name);
     for bridge in bridges {
         out.push_str("\n[[bridge]]\n");
@@ -48,7 +55,7 @@ fn rows(out: &mut String, rows: &[Row], file_name: &str) {
         // A key that is not set has no TOML value; its absence is said all the same.
         let line = match &row.value {
             Some(value) => {
-                format!("{:keys$} = {value:values$}  # {}", row.key, source(row, file_name))
+                format!("{:keys$} = {value:values$}  # {}", row.key, row_source(row, file_name))
             }
             None => format!("# {:keys$} is not set", row.key),
         };
@@ -56,12 +63,18 @@ fn rows(out: &mut String, rows: &[Row], file_name: &str) {
     }
 }
 
-fn source(row: &Row, file_name: &str) -> String {
+fn row_source(row: &Row, file_name: &str) -> String {
     match &row.source {
+        Source::Default if row.key == "name" => "default, from listen".into(),
+        other => source(other, file_name),
+    }
+}
+
+fn source(source: &Source, file_name: &str) -> String {
+    match source {
         Source::Flag(name) => format!("flag {name}"),
         Source::Env(name) => format!("environment {name}"),
         Source::File { line, .. } => format!("{file_name}:{line}"),
-        Source::Default if row.key == "name" => "default, from listen".into(),
         Source::Default => "default".into(),
     }
 }

@@ -13,6 +13,15 @@ use crate::service;
 /// A problem, and the exit code of a command line that has it.
 pub(crate) type Fault = (Exit, Problem);
 
+/// The most headers that a head may be allowed to have.
+const HEADERS_MAX: usize = 1024;
+
+/// The sizes that a head may be allowed to have, in bytes.
+const HEAD_SIZES: std::ops::RangeInclusive<u64> = 256..=1 << 20;
+
+/// The shortest token, in characters.
+const TOKEN_MIN: usize = 16;
+
 /// Checks one bridge.
 pub(crate) fn bridge(settings: &BridgeSettings) -> Vec<Fault> {
     let mut faults = Vec::new();
@@ -79,7 +88,23 @@ pub(crate) fn bridge(settings: &BridgeSettings) -> Vec<Fault> {
             Problem::of(&settings.access.source, "access", message).hint("use owner or group:NAME"),
         ));
     }
-    if let Some(path) = &settings.token_file.value
+    let max_headers = settings.max_headers.value.0;
+    if max_headers > HEADERS_MAX {
+        let message = format!("{max_headers} headers are too many");
+        let problem = Problem::of(&settings.max_headers.source, "limits.max_headers", message);
+        faults.push((Exit::Usage, problem.hint(format!("{HEADERS_MAX} is the most"))));
+    }
+    let max_head_size = settings.max_head_size.value.0;
+    if !HEAD_SIZES.contains(&max_head_size) {
+        let message = format!("a head of {max_head_size} bytes can't be the limit");
+        let problem = Problem::of(&settings.max_head_size.source, "limits.max_head_size", message);
+        faults.push((Exit::Usage, problem.hint("write a size from 256 to 1MiB")));
+    }
+    if settings.token_file.value.is_some() && !matches!(listen, Some(Endpoint::Tcp(_)) | None) {
+        let message = "a token is for listening on a port; this endpoint is protected by access";
+        let problem = Problem::of(&settings.token_file.source, "token_file", message);
+        faults.push((Exit::Usage, problem.hint("leave token_file out")));
+    } else if let Some(path) = &settings.token_file.value
         && let Some((exit, message, hint)) = token_file(path)
     {
         let problem = Problem::of(&settings.token_file.source, "token_file", message);
@@ -143,9 +168,12 @@ fn token_file(path: &Path) -> Option<(Exit, String, String)> {
             ));
         }
     };
-    if text.trim().is_empty() {
+    let token = text.trim_ascii();
+    if token.len() < TOKEN_MIN || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let message =
+            format!("{shown} has no line of at least {TOKEN_MIN} visible ASCII characters");
         let hint = "write a secret of 32 characters or more into it".to_owned();
-        return Some((Exit::Permission, format!("{shown} is empty"), hint));
+        return Some((Exit::Permission, message, hint));
     }
     let exposed = service::exposed_to_others(path)?;
     Some((Exit::Permission, format!("{shown} {exposed}"), format!("run: chmod 600 {shown}")))

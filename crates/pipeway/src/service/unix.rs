@@ -17,7 +17,9 @@ const OTHERS: u32 = 0o077;
 pub(crate) struct StopSignals {
     interrupt: Signal,
     terminate: Signal,
-    hangup: Signal,
+    /// The terminal was closed. Not taken over where whoever started the program said that it
+    /// is to outlive its terminal, as nohup(1) does.
+    hangup: Option<Signal>,
 }
 
 impl StopSignals {
@@ -26,18 +28,33 @@ impl StopSignals {
         Ok(StopSignals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
+            hangup: if is_hangup_ignored() { None } else { Some(signal(SignalKind::hangup())?) },
         })
     }
 
     /// The next one, by its name. Cancel safe.
     pub(crate) async fn next(&mut self) -> &'static str {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = self.interrupt.recv() => "SIGINT",
             _ = self.terminate.recv() => "SIGTERM",
-            _ = self.hangup.recv() => "SIGHUP",
+            _ = hangup => "SIGHUP",
         }
     }
+}
+
+/// Whether SIGHUP was ignored when the program was started: the lowest bit of `SigIgn`
+/// (proc_pid_status(5)). Where there is no such file it is taken for not ignored.
+fn is_hangup_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask & 1 != 0)
 }
 
 /// Tells the service manager, where there is one, `READY=1` or `STOPPING=1` (sd_notify(3)).
@@ -77,9 +94,10 @@ pub(crate) fn exposed_to_others(path: &Path) -> Option<String> {
     (mode & OTHERS != 0).then(|| format!("can be used by other users (mode {:04o})", mode & 0o7777))
 }
 
-/// Where the demonstration's service listens: a socket in `folder`.
+/// Where the demonstration's service listens: a socket below `folder`, in one of its own that
+/// the listener makes for its owner alone.
 pub(crate) fn demo_service_endpoint(folder: &Path) -> Result<Endpoint, String> {
-    format!("unix:{}", folder.join("service.sock").display())
+    format!("unix:{}", folder.join("run").join("service.sock").display())
         .parse()
         .map_err(|error: pipeway_transport::EndpointParseError| error.to_string())
 }

@@ -360,6 +360,18 @@ mod tests {
         assert!(server.is_trusted(&listener.me));
     }
 
+    #[tokio::test]
+    async fn a_name_exists_while_it_has_an_instance_free_or_taken() {
+        let name = unique();
+        assert!(!pipe::exists(&name));
+        let me = security::current_user().unwrap();
+        let rules = security::rules(&Access::Owner, &me).unwrap();
+        let _instance = Instance::create(&name, true, &rules.descriptor).unwrap();
+        assert!(pipe::exists(&name));
+        let _pipe = Pipe::open(&name).unwrap();
+        assert!(pipe::exists(&name));
+    }
+
     #[test]
     fn a_server_of_another_owner_or_user_is_not_trusted() {
         let me = Sid::from_text("S-1-5-21-1-2-3-1001");
