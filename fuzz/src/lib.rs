@@ -1,11 +1,13 @@
 //! What must hold of any input. Each function here is the body of a fuzz target, and runs over
 //! the target's corpus as an ordinary test of the workspace.
 
+mod answer_head;
 mod chunked;
 mod endpoint;
 mod other;
 mod request_head;
 
+pub use answer_head::answer_head;
 pub use chunked::chunked;
 pub use endpoint::endpoint;
 pub use request_head::request_head;

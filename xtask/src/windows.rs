@@ -21,14 +21,14 @@ const DEBIAN_SOURCE: &str = "lib/rustlib/src/rust/library/std/Cargo.toml";
 const DEBIAN_PACKAGES: &str = "apt-get install -y --no-install-recommends rustc-web cargo-web \
     rust-web-src rust-web-clippy gcc-mingw-w64-x86-64-posix wine";
 
-/// What is tested under Wine, as nextest's arguments for each run.
+/// What is tested under Wine, as cargo's arguments for each run.
 ///
 /// The bridge's suite over its listener is not among it: its clock stands still and jumps when
 /// nothing can happen any more, and what a pipe carries is on its way through Wine's server then.
 /// It runs on Windows itself, and [`Kit::drive_program`] takes its place here.
 const TESTED: [&[&str]; 2] = [
-    &["--package", "pipeway-transport", "--package", "pipeway-telemetry"],
-    &["--package", "pipeway-bridge", "--package", "pipeway", "--lib", "--bins"],
+    &["--package", "pipeway-transport", "--package", "pipeway-telemetry", "--package", "pipeway"],
+    &["--package", "pipeway-bridge", "--lib"],
 ];
 
 /// The version of the Wine prefix's content; raise it when [`Wine::prepare`] changes.

@@ -178,6 +178,14 @@ impl Chunked {
         if self.trailers == b"\r\n" {
             return Ok(());
         }
+        // The parser would take a bare LF for a line's end, which others refuse.
+        if self
+            .trailers
+            .split(|byte| *byte == b'\n')
+            .any(|line| !line.is_empty() && !line.ends_with(b"\r"))
+        {
+            return Err(ChunkError::Trailers);
+        }
         let mut headers = [httparse::EMPTY_HEADER; 64];
         match httparse::parse_headers(&self.trailers, &mut headers) {
             Ok(httparse::Status::Complete((n, _))) if n == self.trailers.len() => Ok(()),
@@ -281,6 +289,7 @@ mod tests {
             (b"1\r\na\n", ChunkError::LineEnd),
             (b"0\r\nno colon\r\n\r\n", ChunkError::Trailers),
             (b"0\r\n folded: 1\r\n\r\n", ChunkError::Trailers),
+            (b"0\r\nX: 1\nY: 2\r\n\r\n", ChunkError::Trailers),
         ] {
             assert_eq!(read(input, input.len()).unwrap_err(), error, "{}", input.escape_ascii());
             assert_eq!(read(input, 1).unwrap_err(), error, "{}", input.escape_ascii());

@@ -5,7 +5,10 @@ pub use crate::chunked::{ChunkError, Chunked, Part};
 pub use crate::head::Framing;
 
 use crate::Policy;
-use crate::head::{HeadSearch, RequestRules, RequestText, parse_request};
+use crate::head::{
+    HeadSearch, RequestRules, RequestText, ResponseStyle, parse_request, parse_response,
+    write_response,
+};
 use crate::policy::PolicyRules;
 
 /// How the head of a request was read.
@@ -88,4 +91,28 @@ impl Reader {
         }
         Reading::Partial
     }
+}
+
+/// The head of an answer that is passed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Its length in the input.
+    pub length: usize,
+    /// The status.
+    pub status: u16,
+    /// Where the body ends, as the upstream tells it.
+    pub framing: Framing,
+    /// The head that the client gets.
+    pub passed: Vec<u8>,
+}
+
+/// Reads the head of an answer at the start of `input`, and writes it for a client of HTTP/1.1 or
+/// 1.0. `None` where it is not whole, or malformed.
+pub fn answer(input: &[u8], to_head: bool, is_http11: bool, max_headers: usize) -> Option<Answer> {
+    let head = parse_response(input, max_headers, to_head).ok()??;
+    let mut passed = Vec::new();
+    let upgrade = head.status == 101;
+    let style = ResponseStyle { is_http11, close: false, tell_keep_alive: !is_http11, upgrade };
+    write_response(input, max_headers, &head, style, &mut passed).ok()?;
+    Some(Answer { length: head.length, status: head.status, framing: head.body, passed })
 }

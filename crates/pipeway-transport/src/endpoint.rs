@@ -375,7 +375,8 @@ fn unix(rest: &str) -> Result<UnixPath, Reason> {
     if lower.starts_with(r"\\wsl$\") || lower.starts_with(r"\\wsl.localhost\") {
         return Err(Reason::WslShare);
     }
-    if path.as_bytes().get(1) == Some(&b':') || path.starts_with('\\') {
+    let is_drive = matches!(path.as_bytes(), [letter, b':', ..] if letter.is_ascii_alphabetic());
+    if is_drive || path.starts_with('\\') {
         return Err(Reason::UnixWindowsPath);
     }
     if !path.starts_with('/') {
@@ -523,6 +524,7 @@ mod tests {
 
     #[test]
     fn a_socket_is_an_absolute_path() {
+        reads("unix:/:/run/a", "unix:/:/run/a");
         reads("unix:/run/a.sock", "unix:/run/a.sock");
         reads("unix:///run/a.sock", "unix:/run/a.sock");
         reads("unix://///run/a.sock", "unix:/run/a.sock");

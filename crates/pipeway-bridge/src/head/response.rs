@@ -45,6 +45,9 @@ pub(crate) fn parse_response(
 ) -> Result<Option<ResponseHead>, Malformed> {
     with_headers(input, max_headers, |response, length| {
         let status = response.code.expect("a complete answer has a status");
+        if status < 100 {
+            return Err("its status is malformed");
+        }
         let is_http11 = response.version == Some(1);
         let mut connection = Connection::default();
         let (mut content, mut chunked) = (None, false);

@@ -382,6 +382,7 @@ fn answers_that_break_the_protocol_are_told_from_good_ones() {
         "HTTP/1.1 200 OK\r\nX-A: b\0c\r\n\r\n",
         "HTTP/1.1 200 OK\r\nX-A : b\r\nContent-Length: 0\r\n\r\n",
         "HTTP/1.1 20 OK\r\n\r\n",
+        "HTTP/1.1 099 Odd\r\n\r\n",
         "HTTP/1.1 2000 OK\r\n\r\n",
         "HTTP/1.1 abc OK\r\n\r\n",
         "HTTP/2.0 200 OK\r\n\r\n",

@@ -31,6 +31,11 @@ fn heads_of_requests_are_read_as_others_read_them() {
 }
 
 #[test]
+fn heads_of_answers_are_passed_on_with_one_meaning() {
+    over_the_corpus("answer_head", targets::answer_head);
+}
+
+#[test]
 fn chunked_bodies_end_where_others_see_their_end() {
     over_the_corpus("chunked", targets::chunked);
 }
