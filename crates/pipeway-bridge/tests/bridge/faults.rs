@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use pipeway_transport::ListenOptions;
 use tokio::time::{Instant, advance, timeout};
 
 use crate::rig::{Length, Rig, Upstream, Wire, get, ok, pattern, post, run, run_paused};
@@ -112,7 +111,7 @@ fn an_upstream_whose_queue_is_full_is_waited_for_within_the_deadline() {
         let mut rig = Rig::with(|config| config.timeouts.connect = Duration::from_millis(300));
         let endpoint = rig.upstream.endpoint().clone();
         rig.upstream = Upstream::bind(&rig.own_endpoint("other"));
-        let options = ListenOptions { backlog: 0, ..ListenOptions::default() };
+        let options = pipeway_transport::ListenOptions { backlog: 0, ..Default::default() };
         let mut full = Upstream::bind_with(&endpoint, &options);
         // A queue of zero takes one.
         let _queued =

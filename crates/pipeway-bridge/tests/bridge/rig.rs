@@ -121,6 +121,7 @@ impl Rig {
     }
 
     /// The folder of this test's files.
+    #[cfg(unix)] // Only the tests of sockets look into it.
     pub fn folder(&self) -> &std::path::Path {
         self.folder.path()
     }
@@ -311,6 +312,7 @@ impl Wire {
     }
 
     /// Waits until something can be read, and leaves it where it is.
+    #[cfg(unix)] // Only a test of sockets wants it.
     #[track_caller]
     pub fn stream_readable(&mut self) -> impl Future<Output = ()> {
         let at = Location::caller();
