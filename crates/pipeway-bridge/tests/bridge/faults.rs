@@ -333,6 +333,7 @@ fn a_request_cut_short_never_looks_complete() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "a pipe's name is free only once the bridge too has let go of it")]
 fn an_upstream_that_restarts_serves_the_same_session() {
     run(async {
         let mut rig = Rig::start();

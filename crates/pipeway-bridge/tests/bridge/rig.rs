@@ -421,6 +421,19 @@ impl Wire {
         }
     }
 
+    /// Fails unless the connection ends with nothing left to read, where its transport lets the
+    /// bridge end its half at once; elsewhere the bridge waits a while for the client to close.
+    #[track_caller]
+    pub fn ends_after_refusal(&mut self) -> impl Future<Output = ()> {
+        let at = Location::caller();
+        async move {
+            if self.stream.can_half_close() {
+                let rest = self.until_end().await;
+                assert_eq!(String::from_utf8_lossy(&rest), "", "what came before the end, at {at}");
+            }
+        }
+    }
+
     /// The next head.
     #[track_caller]
     pub fn head(&mut self) -> impl Future<Output = Head> {
