@@ -22,7 +22,7 @@ const DEBIAN_PACKAGES: &str = "apt-get install -y --no-install-recommends rustc-
     rust-web-src rust-web-clippy gcc-mingw-w64-x86-64-posix wine";
 
 /// The crates whose tests run under Wine.
-const TESTED: [&str; 1] = ["pipeway-bridge"];
+const TESTED: [&str; 3] = ["pipeway-transport", "pipeway-bridge", "pipeway"];
 
 /// The version of the Wine prefix's content; raise it when [`Wine::prepare`] changes.
 const PREFIX_VERSION: &str = "1";
