@@ -21,15 +21,8 @@ const DEBIAN_SOURCE: &str = "lib/rustlib/src/rust/library/std/Cargo.toml";
 const DEBIAN_PACKAGES: &str = "apt-get install -y --no-install-recommends rustc-web cargo-web \
     rust-web-src rust-web-clippy gcc-mingw-w64-x86-64-posix wine";
 
-/// What is tested under Wine, as cargo's arguments for each run.
-///
-/// The bridge's suite over its listener is not among it: its clock stands still and jumps when
-/// nothing can happen any more, and what a pipe carries is on its way through Wine's server then.
-/// It runs on Windows itself, and [`Kit::drive_program`] takes its place here.
-const TESTED: [&[&str]; 2] = [
-    &["--package", "pipeway-transport", "--package", "pipeway-telemetry", "--package", "pipeway"],
-    &["--package", "pipeway-bridge", "--lib"],
-];
+/// The crates whose tests run under Wine.
+const TESTED: [&str; 4] = ["pipeway-transport", "pipeway-telemetry", "pipeway-bridge", "pipeway"];
 
 /// The version of the Wine prefix's content; raise it when [`Wine::prepare`] changes.
 const PREFIX_VERSION: &str = "1";
@@ -169,21 +162,18 @@ impl Kit {
         let mut program = self.cargo("build");
         program.args(["--package", "pipeway"]);
         finish(program, BUILD_LIMIT)?;
-        for tested in TESTED {
-            // By cargo itself: nextest would start each test program to list its tests.
-            let mut build = self.cargo("test");
-            build.args(tested).arg("--no-run");
-            finish(build, BUILD_LIMIT)?;
-        }
+        let packages = TESTED.iter().flat_map(|package| ["--package", package]);
+        // By cargo itself: nextest would start each test program to list its tests.
+        let mut build = self.cargo("test");
+        build.args(packages.clone()).arg("--no-run");
+        finish(build, BUILD_LIMIT)?;
         let wine = Wine::start(self, wine, server)?;
         step("running the tests under Wine");
-        for tested in TESTED {
-            let mut tests = self.with_environment(Command::new(&nextest));
-            tests.args(["nextest", "run"]).args(self.target_arguments()).args(tested);
-            tests.arg("--config-file").arg(self.root.join("xtask/windows/nextest.toml"));
-            wine.environment(&mut tests);
-            finish(tests, TEST_LIMIT)?;
-        }
+        let mut tests = self.with_environment(Command::new(nextest));
+        tests.args(["nextest", "run"]).args(self.target_arguments()).args(packages);
+        tests.arg("--config-file").arg(self.root.join("xtask/windows/nextest.toml"));
+        wine.environment(&mut tests);
+        finish(tests, TEST_LIMIT)?;
         self.drive_program(&wine)
     }
 

@@ -121,7 +121,7 @@ impl Rig {
     }
 
     /// The folder of this test's files.
-    #[cfg_attr(not(unix), allow(dead_code, reason = "asked for a uid"))]
+    #[cfg(unix)] // Only the tests of sockets look into it.
     pub fn folder(&self) -> &std::path::Path {
         self.folder.path()
     }
@@ -324,7 +324,7 @@ impl Wire {
     }
 
     /// Waits until something can be read, and leaves it where it is.
-    #[cfg_attr(not(unix), allow(dead_code, reason = "for a reset, which a pipe has not"))]
+    #[cfg(unix)] // Only a test of sockets wants it.
     #[track_caller]
     pub fn stream_readable(&mut self) -> impl Future<Output = ()> {
         let at = Location::caller();
@@ -430,6 +430,19 @@ impl Wire {
         async move {
             let rest = self.until_end().await;
             assert_eq!(String::from_utf8_lossy(&rest), "", "what came before the end, at {at}");
+        }
+    }
+
+    /// Fails unless the connection ends with nothing left to read, where its transport lets the
+    /// bridge end its half at once; elsewhere the bridge waits a while for the client to close.
+    #[track_caller]
+    pub fn ends_after_refusal(&mut self) -> impl Future<Output = ()> {
+        let at = Location::caller();
+        async move {
+            if self.stream.can_half_close() {
+                let rest = self.until_end().await;
+                assert_eq!(String::from_utf8_lossy(&rest), "", "what came before the end, at {at}");
+            }
         }
     }
 
