@@ -372,7 +372,8 @@ fn unix(rest: &str) -> Result<UnixPath, Reason> {
         return Err(Reason::UnixAbstract);
     }
     let lower = path.to_ascii_lowercase().replace('/', "\\");
-    if lower.starts_with(r"\\wsl$\") || lower.starts_with(r"\\wsl.localhost\") {
+    let is_share = path.starts_with("//") || path.starts_with(r"\\");
+    if is_share && (lower.starts_with(r"\\wsl$\") || lower.starts_with(r"\\wsl.localhost\")) {
         return Err(Reason::WslShare);
     }
     let is_drive = matches!(path.as_bytes(), [letter, b':', ..] if letter.is_ascii_alphabetic());
@@ -524,6 +525,7 @@ mod tests {
 
     #[test]
     fn a_socket_is_an_absolute_path() {
+        reads(r"unix://\wsl$/a", r"unix:/\wsl$/a");
         reads("unix:/:/run/a", "unix:/:/run/a");
         reads("unix:/run/a.sock", "unix:/run/a.sock");
         reads("unix:///run/a.sock", "unix:/run/a.sock");

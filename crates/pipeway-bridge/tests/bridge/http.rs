@@ -756,3 +756,40 @@ fn a_status_line_without_a_reason_passes() {
         assert_eq!(client.answer().await.head.status(), 299);
     });
 }
+
+#[test]
+fn a_client_that_sends_everything_before_it_reads_gets_an_early_answer() {
+    run(async {
+        let mut rig = Rig::start();
+        let mut client = rig.client().await;
+        client.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5000000\r\n\r\n").await;
+        let mut upstream = rig.upstream.accept().await;
+        upstream.head().await;
+        upstream.send("HTTP/1.1 403 No\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno").await;
+        drop(upstream);
+        client.send(pattern(5_000_000)).await;
+        let answer = client.answer().await;
+        assert_eq!((answer.head.status(), answer.text()), (403, "no"));
+    });
+}
+
+#[test]
+fn a_client_that_sends_everything_before_it_reads_gets_its_refusal() {
+    run(async {
+        let mut rig = Rig::with(|config| {
+            config.policy.methods = vec!["GET".into(), "PUT".into()];
+            config.limits.max_body_bytes = Some(1000);
+        });
+        for (method, status, kind) in
+            [("POST", 405, "method_not_allowed"), ("PUT", 413, "body_too_large")]
+        {
+            let mut client = rig.client().await;
+            client
+                .send(format!("{method} / HTTP/1.1\r\nHost: a\r\nContent-Length: 5000000\r\n\r\n"))
+                .await;
+            client.send(pattern(5_000_000)).await;
+            client.refusal(status, kind).await;
+        }
+        rig.upstream_saw_nothing().await;
+    });
+}

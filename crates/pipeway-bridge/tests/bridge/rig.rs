@@ -18,7 +18,7 @@ use std::time::Duration;
 use pipeway_bridge::{Bridge, BridgeConfig, Shutdown, ShutdownHandle, Summary};
 use pipeway_telemetry::{Sink, SinkOptions};
 use pipeway_transport::{
-    ConnectOptions, Endpoint, ListenOptions, Listener, Probe, Stream, connect,
+    ConnectOptions, Endpoint, ErrorKind, ListenOptions, Listener, Probe, Stream, connect,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -121,6 +121,7 @@ impl Rig {
     }
 
     /// The folder of this test's files.
+    #[cfg(unix)] // Only the tests of sockets look into it.
     pub fn folder(&self) -> &std::path::Path {
         self.folder.path()
     }
@@ -224,6 +225,18 @@ impl Upstream {
         Upstream { listener: listener.unwrap_or_else(|error| panic!("{error}")) }
     }
 
+    /// As [`Upstream::bind`], where the last listener of that name has been dropped and, as with
+    /// a pipe, may still be ending.
+    pub async fn bind_when_free(endpoint: &Endpoint) -> Upstream {
+        loop {
+            match Listener::bind(endpoint, &ListenOptions::default()) {
+                Ok(listener) => return Upstream { listener },
+                Err(error) if error.kind() == ErrorKind::InUse => tokio::task::yield_now().await,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
     pub fn endpoint(&self) -> &Endpoint {
         self.listener.endpoint()
     }
@@ -311,6 +324,7 @@ impl Wire {
     }
 
     /// Waits until something can be read, and leaves it where it is.
+    #[cfg(unix)] // Only a test of sockets wants it.
     #[track_caller]
     pub fn stream_readable(&mut self) -> impl Future<Output = ()> {
         let at = Location::caller();
@@ -416,6 +430,19 @@ impl Wire {
         async move {
             let rest = self.until_end().await;
             assert_eq!(String::from_utf8_lossy(&rest), "", "what came before the end, at {at}");
+        }
+    }
+
+    /// Fails unless the connection ends with nothing left to read, where its transport lets the
+    /// bridge end its half at once; elsewhere the bridge waits a while for the client to close.
+    #[track_caller]
+    pub fn ends_after_refusal(&mut self) -> impl Future<Output = ()> {
+        let at = Location::caller();
+        async move {
+            if self.stream.can_half_close() {
+                let rest = self.until_end().await;
+                assert_eq!(String::from_utf8_lossy(&rest), "", "what came before the end, at {at}");
+            }
         }
     }
 

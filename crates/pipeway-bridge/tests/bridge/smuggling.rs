@@ -24,7 +24,7 @@ fn refused(cases: &[Case<'_>]) {
                 "{shown:?}"
             );
             assert!(answer.head.closes(), "{shown:?}");
-            assert_eq!(client.until_end().await, b"", "{shown:?}");
+            client.ends_after_refusal().await;
             drop(client);
             rig.upstream_saw_nothing().await;
         }
@@ -126,7 +126,7 @@ fn coding_refused(head: &str, status: u16, kind: &str) {
         let got = (answer.head.status(), answer.error_kind());
         let either = [(400, "bad_request".to_owned()), (501, "not_implemented".to_owned())];
         assert!(got == (status, kind.to_owned()) || either.contains(&got), "{got:?} for {head:?}");
-        client.ends().await;
+        client.ends_after_refusal().await;
         drop(client);
         rig.upstream_saw_nothing().await;
     });
@@ -213,7 +213,7 @@ fn other_versions_are_refused() {
                 "{got:?} for {line:?}"
             );
             assert!(!line.contains("HTTP/2.0") || got.0 == 505, "{line:?}");
-            client.ends().await;
+            client.ends_after_refusal().await;
             drop(client);
             rig.upstream_saw_nothing().await;
         }
@@ -232,7 +232,7 @@ fn heads_over_the_limits_are_refused() {
             let mut client = rig.client().await;
             let _ = client.try_send(&head).await;
             client.refusal(431, "head_too_large").await;
-            client.ends().await;
+            client.ends_after_refusal().await;
             drop(client);
             rig.upstream_saw_nothing().await;
         });
@@ -335,7 +335,7 @@ fn a_body_that_breaks_its_chunks_never_becomes_a_whole_request() {
                 (400, "bad_request"),
                 "{shown:?}"
             );
-            client.ends().await;
+            client.ends_after_refusal().await;
             let seen = String::from_utf8_lossy(&upstream.until_end().await).into_owned();
             assert!(!seen.contains("0\r\n"), "{shown:?} was ended for the upstream: {seen:?}");
             assert!(!seen.contains("smuggled"), "{shown:?}: {seen:?}");
@@ -362,7 +362,7 @@ fn bytes_behind_a_body_of_known_length_are_the_next_request_and_nothing_else() {
         upstream.send(ok("2")).await;
         assert_eq!(client.answer().await.text(), "2");
         client.refusal(400, "bad_request").await;
-        client.ends().await;
+        client.ends_after_refusal().await;
         upstream.ends().await;
     });
 }
@@ -477,7 +477,7 @@ fn an_answer_whose_chunks_break_is_cut() {
                 Ok(answer) => assert_eq!(answer.error_kind(), "upstream_protocol"),
                 Err(cut) => {
                     assert!(b"hello".starts_with(&cut.0[..cut.0.len().min(5)]));
-                    client.ends().await;
+                    client.ends_after_refusal().await;
                 }
             }
             upstream.ends().await;

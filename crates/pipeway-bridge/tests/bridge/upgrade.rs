@@ -366,3 +366,44 @@ fn an_upgrade_is_not_made_on_a_connection_of_http_1_0() {
         }
     });
 }
+
+#[test]
+fn megabytes_both_ways_at_once_do_not_lock_up() {
+    run(async {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+        let mut rig = Rig::start();
+        let (client, upstream) = upgraded(&mut rig).await;
+        let sent = pattern(3_000_000);
+        let transfer = async |stream: pipeway_transport::Stream| {
+            let (mut reads, mut writes) = tokio::io::split(stream);
+            let mut got = vec![0; sent.len()];
+            let (read, written) = tokio::join!(reads.read_exact(&mut got), writes.write_all(&sent));
+            read.expect("read");
+            written.expect("written");
+            // Neither closes before the other has everything.
+            (got == sent, reads, writes)
+        };
+        let (up, down) =
+            tokio::join!(transfer(client.into_stream()), transfer(upstream.into_stream()));
+        assert!(up.0 && down.0);
+    });
+}
+
+#[test]
+fn a_switch_before_the_requests_end_is_refused() {
+    run(async {
+        let mut rig = Rig::start();
+        let mut client = rig
+            .client_that_sent(
+                "POST /attach HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\
+                 Content-Length: 10\r\n\r\n01234",
+            )
+            .await;
+        let mut upstream = rig.upstream.accept().await;
+        upstream.head().await;
+        upstream.expect("01234").await;
+        upstream.send("HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n").await;
+        client.refusal(502, "upstream_protocol").await;
+    });
+}

@@ -32,6 +32,9 @@ async fn run(config: Config, bad_config: Exit) -> Result<(), Failure> {
     fit_file_limit(&mut configs);
     let bridges = bind_all(configs, bad_config)?;
     for bridge in &bridges {
+        for warning in bridge.warnings() {
+            talk(&format!("warning: {}: {warning}", bridge.endpoint()));
+        }
         print_line(&format!("ready {}", bridge.endpoint()));
     }
     service::notify("READY=1");
