@@ -60,6 +60,7 @@ const STEPS: &[Step] = &[
     Step { name: "tests", run: tests },
     Step { name: "doctests", run: doctests },
     Step { name: "demo", run: demo },
+    Step { name: "macos", run: macos },
     Step { name: "windows", run: windows },
 ];
 
@@ -217,6 +218,13 @@ fn docs(machine: &mut Machine, _: &mut Found) -> Outcome {
 }
 
 fn tests(machine: &mut Machine, found: &mut Found) -> Outcome {
+    // The tests stop programs with it; Debian's smallest installation has none.
+    if !cfg!(windows)
+        && !machine.has("kill")
+        && let Err(why) = machine.debian_packages(&["procps"])
+    {
+        return Outcome::Failed(format!("there is no `kill` here, and {why}"));
+    }
     let interop = prepare_interop(machine);
     let mut command = match machine.cargo_tool("nextest") {
         Ok(()) => {
@@ -292,6 +300,28 @@ fn doctests(machine: &mut Machine, found: &mut Found) -> Outcome {
 fn demo(machine: &mut Machine, _: &mut Found) -> Outcome {
     let mut command = cargo(machine);
     command.args(["run", "--release", "--locked", "--", "demo"]);
+    shown(&mut command, 20 * MINUTE)
+}
+
+/// Checks the types for macOS: nothing is linked and nothing runs. Debian's compiler brings the
+/// source of its standard library, so nothing from elsewhere is needed.
+fn macos(machine: &mut Machine, _: &mut Found) -> Outcome {
+    if cfg!(target_os = "macos") {
+        return Outcome::LeftOut("this is macOS: the step `tests` ran there already".to_owned());
+    }
+    if !machine.debian {
+        return Outcome::LeftOut("it is done with Debian's compiler and its source".to_owned());
+    }
+    if let Err(why) = machine.debian_packages(WINDOWS_KIT) {
+        return Outcome::LeftOut(why);
+    }
+    let mut command = machine.command("/usr/bin/cargo");
+    command.args(["check", "-Zbuild-std=std,panic_unwind", "--target", "aarch64-apple-darwin"]);
+    command.args(["--workspace", "--all-targets", "--all-features", "--locked"]);
+    command.env("PATH", "/usr/bin:/bin").env("RUSTC", "/usr/bin/rustc").env("RUSTC_BOOTSTRAP", "1");
+    command.env("RUSTFLAGS", "-D warnings").env("CARGO_TARGET_DIR", "target-macos");
+    command.env("CARGO_INCREMENTAL", "0").env("CARGO_PROFILE_DEV_DEBUG", "0");
+    command.env_remove("RUSTUP_TOOLCHAIN");
     shown(&mut command, 20 * MINUTE)
 }
 

@@ -203,6 +203,49 @@ fn escape(out: &mut String, text: &str) {
 mod tests {
     use super::*;
 
+    /// The kind that is declared after `kind`; the match names them all, so that a new one is not
+    /// forgotten.
+    fn after(kind: Kind) -> Option<Kind> {
+        Some(match kind {
+            Kind::BadRequest => Kind::TokenRequired,
+            Kind::TokenRequired => Kind::NotAllowed,
+            Kind::NotAllowed => Kind::MethodNotAllowed,
+            Kind::MethodNotAllowed => Kind::HeadTimeout,
+            Kind::HeadTimeout => Kind::BodyTimeout,
+            Kind::BodyTimeout => Kind::BodyTooLarge,
+            Kind::BodyTooLarge => Kind::HeadTooLarge,
+            Kind::HeadTooLarge => Kind::HttpVersion,
+            Kind::HttpVersion => Kind::NotImplemented,
+            Kind::NotImplemented => Kind::TooManySessions,
+            Kind::TooManySessions => Kind::UpstreamAbsent,
+            Kind::UpstreamAbsent => Kind::UpstreamRefused,
+            Kind::UpstreamRefused => Kind::UpstreamPermission,
+            Kind::UpstreamPermission => Kind::UpstreamUntrusted,
+            Kind::UpstreamUntrusted => Kind::UpstreamBusy,
+            Kind::UpstreamBusy => Kind::UpstreamTimeout,
+            Kind::UpstreamTimeout => Kind::UpstreamClosed,
+            Kind::UpstreamClosed => Kind::UpstreamProtocol,
+            Kind::UpstreamProtocol => return None,
+        })
+    }
+
+    #[test]
+    fn every_kind_is_documented_with_its_status_and_side() {
+        let page = include_str!("../../../docs/reference/errors.md");
+        let kinds = std::iter::successors(Some(Kind::BadRequest), |kind| after(*kind));
+        let rows: Vec<String> = kinds
+            .map(|kind| {
+                let (status, _) = kind.status();
+                format!("| {status} | `{}` | `{}` |", kind.name(), kind.side().as_str())
+            })
+            .collect();
+        for row in &rows {
+            assert!(page.contains(row), "docs/reference/errors.md has no row {row}");
+        }
+        let listed = page.lines().filter(|line| line.contains("| `")).count();
+        assert_eq!(listed, rows.len(), "the page lists a kind that is none");
+    }
+
     #[test]
     fn a_refusal_is_json_with_type_message_and_hint() {
         let mut out = Vec::new();

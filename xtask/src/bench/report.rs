@@ -20,7 +20,7 @@ pub fn markdown(options: &Options, ways: &[Way], results: &Results) -> Result<St
     };
     let mut line = |text: String| out.push_str(&(text + "\n"));
     line(format!("Measured {} on {}.", machine::date()?, machine::describe()));
-    line(format!("{}. {rounds}, {} s each.", versions.join(", "), options.seconds));
+    line(format!("{}; {rounds}, {} s each.", versions.join("; "), options.seconds));
 
     if let Some(spread) = spread(results, &Way::Direct) {
         line(format!(

@@ -62,7 +62,8 @@ fn inherit() -> Vec<Socket> {
             Some(Socket::from(owned))
         })
         .filter(|socket| {
-            socket.is_listener().unwrap_or(false)
+            // One that is connected is a client's, which `Accept=yes` hands over.
+            socket.peer_addr().is_err()
                 && socket.r#type().is_ok_and(|kind| kind == socket2::Type::STREAM)
         })
         .collect()

@@ -30,6 +30,13 @@ pub(crate) const LOCAL_MODE: Mode = Mode::Unix;
 /// The longest path of a socket, in bytes (`sun_path` less its NUL; unix(7)).
 const PATH_MAX: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
 
+/// A write to a connection that was closed fails and sends no signal. On Apple's systems that is
+/// a property of the socket, which the runtime's library sets.
+#[cfg(not(target_vendor = "apple"))]
+const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
+#[cfg(target_vendor = "apple")]
+const NO_SIGNAL: SendFlags = SendFlags::empty();
+
 /// A connection that is being made: only some systems make one to a Unix socket so.
 const IN_PROGRESS: i32 = Errno::INPROGRESS.raw_os_error();
 
@@ -232,7 +239,7 @@ impl LocalStream {
         if !std::mem::take(&mut self.untried) {
             return None;
         }
-        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        let flags = SendFlags::DONTWAIT.union(NO_SIGNAL);
         match rustix::net::send(&self.stream, buf, flags) {
             Err(Errno::AGAIN | Errno::INTR) => None,
             sent => Some(sent.map_err(Into::into)),
