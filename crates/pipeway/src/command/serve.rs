@@ -29,6 +29,7 @@ async fn run(config: Config, bad_config: Exit) -> Result<(), Failure> {
     let mut signals = StopSignals::new().map_err(|error| {
         Failure::new(Exit::Failure, "the system's signals can't be received").cause(&error)
     })?;
+    pipeway_transport::raise_file_limit();
     let (configs, events) = config.open()?;
     let bridges = bind_all(configs, bad_config)?;
     for bridge in &bridges {
