@@ -22,7 +22,7 @@ const DEBIAN_PACKAGES: &str = "apt-get install -y --no-install-recommends rustc-
     rust-web-src rust-web-clippy gcc-mingw-w64-x86-64-posix wine";
 
 /// The crates whose tests run under Wine.
-const TESTED: [&str; 3] = ["pipeway-transport", "pipeway-bridge", "pipeway"];
+const TESTED: [&str; 4] = ["pipeway-transport", "pipeway-telemetry", "pipeway-bridge", "pipeway"];
 
 /// The version of the Wine prefix's content; raise it when [`Wine::prepare`] changes.
 const PREFIX_VERSION: &str = "1";
@@ -158,20 +158,21 @@ impl Kit {
             );
             return self.build();
         };
-        let mut tests = self.with_environment(Command::new(nextest));
-        tests.args(["nextest", "run"]).args(self.target_arguments());
-        for package in TESTED {
-            tests.args(["--package", package]);
-        }
-        tests.arg("--config-file").arg(self.root.join("xtask/windows/nextest.toml"));
+        step("building pipeway.exe and the tests");
         let mut program = self.cargo("build");
         program.args(["--package", "pipeway"]);
-
-        step("building pipeway.exe");
         finish(program, BUILD_LIMIT)?;
+        let packages = TESTED.iter().flat_map(|package| ["--package", package]);
+        // By cargo itself: nextest would start each test program to list its tests.
+        let mut build = self.cargo("test");
+        build.args(packages.clone()).arg("--no-run");
+        finish(build, BUILD_LIMIT)?;
         let wine = Wine::start(self, wine, server)?;
-        wine.environment(&mut tests);
         step("running the tests under Wine");
+        let mut tests = self.with_environment(Command::new(nextest));
+        tests.args(["nextest", "run"]).args(self.target_arguments()).args(packages);
+        tests.arg("--config-file").arg(self.root.join("xtask/windows/nextest.toml"));
+        wine.environment(&mut tests);
         finish(tests, TEST_LIMIT)?;
         self.drive_program(&wine)
     }
@@ -256,9 +257,10 @@ impl Wine {
         fs::create_dir_all(&prefix)
             .map_err(|error| format!("could not make {}: {error}", prefix.display()))?;
         // A session of its own, and nothing of ours open: whatever Wine starts in the background
-        // would otherwise hold the tests' output, and its reader would wait for ever.
+        // would otherwise hold the tests' output, and its reader would wait for ever. It ends by
+        // itself five minutes after the last program, should this process be killed.
         let mut start = Command::new("setsid");
-        start.arg(&server).args(["-f", "-p"]);
+        start.arg(&server).args(["-f", "-p300"]);
         environment(&mut start, &prefix);
         let process = start
             .stdin(Stdio::null())

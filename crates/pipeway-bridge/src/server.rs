@@ -200,6 +200,12 @@ impl Bridge {
         self.listener.endpoint()
     }
 
+    /// What the user should know about the access that was asked for; see
+    /// [`Listener::warnings`].
+    pub fn warnings(&self) -> &[String] {
+        self.listener.warnings()
+    }
+
     /// Whether the listening socket was handed over by the service manager.
     pub fn is_activated(&self) -> bool {
         self.listener.is_activated()

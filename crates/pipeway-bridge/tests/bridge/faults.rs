@@ -347,7 +347,7 @@ fn an_upstream_that_restarts_serves_the_same_session() {
         // The old listener goes before the new one comes.
         let other = rig.own_endpoint("other");
         rig.upstream = Upstream::bind(&other);
-        rig.upstream = Upstream::bind(&endpoint);
+        rig.upstream = Upstream::bind_when_free(&endpoint).await;
         client.send(post("/2", "x")).await;
         let mut upstream = rig.upstream.accept().await;
         assert_eq!(upstream.request().await.text(), "x");

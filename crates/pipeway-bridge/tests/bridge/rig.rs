@@ -18,7 +18,7 @@ use std::time::Duration;
 use pipeway_bridge::{Bridge, BridgeConfig, Shutdown, ShutdownHandle, Summary};
 use pipeway_telemetry::{Sink, SinkOptions};
 use pipeway_transport::{
-    ConnectOptions, Endpoint, ListenOptions, Listener, Probe, Stream, connect,
+    ConnectOptions, Endpoint, ErrorKind, ListenOptions, Listener, Probe, Stream, connect,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -223,6 +223,18 @@ impl Upstream {
     pub fn bind_with(endpoint: &Endpoint, options: &ListenOptions) -> Upstream {
         let listener = Listener::bind(endpoint, options);
         Upstream { listener: listener.unwrap_or_else(|error| panic!("{error}")) }
+    }
+
+    /// As [`Upstream::bind`], where the last listener of that name has been dropped and, as with
+    /// a pipe, may still be ending.
+    pub async fn bind_when_free(endpoint: &Endpoint) -> Upstream {
+        loop {
+            match Listener::bind(endpoint, &ListenOptions::default()) {
+                Ok(listener) => return Upstream { listener },
+                Err(error) if error.kind() == ErrorKind::InUse => tokio::task::yield_now().await,
+                Err(error) => panic!("{error}"),
+            }
+        }
     }
 
     pub fn endpoint(&self) -> &Endpoint {

@@ -2,7 +2,6 @@
 
 use futures_util::future::join_all;
 use pipeway_bridge::{BindError, Bridge, BridgeConfig, Shutdown, Summary};
-use pipeway_telemetry::Sink;
 
 use crate::args::{BridgeArgs, ServeArgs};
 use crate::config::Config;
@@ -29,10 +28,13 @@ async fn run(config: Config, bad_config: Exit) -> Result<(), Failure> {
     let mut signals = StopSignals::new().map_err(|error| {
         Failure::new(Exit::Failure, "the system's signals can't be received").cause(&error)
     })?;
-    pipeway_transport::raise_file_limit();
-    let (configs, events) = config.open()?;
+    let (mut configs, events) = config.open()?;
+    fit_file_limit(&mut configs);
     let bridges = bind_all(configs, bad_config)?;
     for bridge in &bridges {
+        for warning in bridge.warnings() {
+            talk(&format!("warning: {}: {warning}", bridge.endpoint()));
+        }
         print_line(&format!("ready {}", bridge.endpoint()));
     }
     service::notify("READY=1");
@@ -48,22 +50,43 @@ async fn run(config: Config, bad_config: Exit) -> Result<(), Failure> {
         }
     };
     let stopped = match stopped {
-        Some(summaries) => Some(summaries),
+        Some(summaries) => summaries,
         None => {
             service::notify("STOPPING=1");
             handle.order();
             tokio::select! {
-                summaries = &mut running => Some(summaries),
-                _ = signals.next() => None,
+                summaries = &mut running => summaries,
+                _ = signals.next() => {
+                    handle.insist();
+                    running.await
+                }
             }
         }
     };
-    match stopped {
-        Some(summaries) => tell_cut(&summaries),
-        None => talk("stopped; what still ran was cut"),
-    }
-    flush(&events);
+    tell_cut(&stopped);
+    events.flush();
     Ok(())
+}
+
+/// What this process opens besides sessions.
+const FILES_BESIDES: u64 = 64;
+
+/// Takes no more sessions than the system gives files for, a client's and an upstream's each: one
+/// more waits in the system's queue instead of failing half-way.
+fn fit_file_limit(configs: &mut [BridgeConfig]) {
+    let Some(files) = pipeway_transport::raise_file_limit() else { return };
+    let sessions = files.saturating_sub(FILES_BESIDES) / 2 / configs.len().max(1) as u64;
+    let sessions = usize::try_from(sessions).unwrap_or(usize::MAX).max(1);
+    for config in configs.iter_mut().filter(|config| config.limits.max_sessions > sessions) {
+        // A little less than was asked for is nothing that anybody would act upon.
+        if sessions < config.limits.max_sessions / 2 {
+            talk(&format!(
+                "bridge {}: at most {sessions} sessions at once, since the system lets this process open {files} files (ulimit -Hn)",
+                config.name
+            ));
+        }
+        config.limits.max_sessions = sessions;
+    }
 }
 
 fn bind_all(configs: Vec<BridgeConfig>, bad_config: Exit) -> Result<Vec<Bridge>, Failure> {
@@ -95,10 +118,6 @@ fn bind_all(configs: Vec<BridgeConfig>, bad_config: Exit) -> Result<Vec<Bridge>,
 fn tell_cut(summaries: &[Summary]) {
     let cut: u64 = summaries.iter().map(|summary| summary.cut).sum();
     if cut > 0 {
-        talk(&format!("{cut} sessions did not end within the drain time and were cut"));
+        talk(&format!("cut while running: {cut} sessions"));
     }
-}
-
-fn flush(events: &Sink) {
-    events.flush();
 }

@@ -122,7 +122,8 @@ fn a_second_signal_cuts_what_runs_at_once() {
         // Never answered: the connection is kept until the bridge closes it.
         asked_tx.send(request).unwrap();
     });
-    let (listen, running) = room.bridge(&service.endpoint(), &["--drain-timeout", "1h"]);
+    let more = ["--drain-timeout", "1h", "--events", "e.jsonl"];
+    let (listen, running) = room.bridge(&service.endpoint(), &more);
     let client = Running::start(room.pipeway(["curl", &listen, "/"]));
     let _request = asked_rx.recv_timeout(crate::harness::WATCHDOG).unwrap();
     running.signal("INT");
@@ -132,8 +133,11 @@ fn a_second_signal_cuts_what_runs_at_once() {
         running.is_closed_within(Duration::from_millis(100))
     });
     assert!(cut, "the bridge goes on");
-    running.end().exits_with(0).says("what still ran was cut");
+    running.end().exits_with(0).says("cut while running: 1 sessions");
     client.end().exits_with(9);
+    // The request and its session.
+    let events = std::fs::read_to_string(room.path("e.jsonl")).unwrap();
+    assert_eq!(events.matches(r#""end":"cut""#).count(), 2, "{events}");
 }
 
 #[test]
@@ -211,4 +215,64 @@ fn a_socket_in_a_folder_that_others_may_write_to_is_not_made() {
         .says("can't be private")
         .says("hint: ");
     assert!(!folder.join("x.sock").exists());
+}
+
+/// A bridge started by a shell that sets limits of open files first.
+#[cfg(unix)]
+fn bridge_with_file_limit(room: &Room, to: &str, limits: &str) -> (std::path::PathBuf, Running) {
+    let listen = unique_local();
+    let program = room.pipeway(["bridge", "--listen", &listen, "--to", to]);
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", &format!("{limits} && exec \"$0\" \"$@\"")]);
+    command.arg(program.get_program()).args(program.get_args());
+    command.current_dir(room.path(""));
+    for (name, value) in program.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    let running = Running::start(command);
+    running.line();
+    (room.socket(&listen), running)
+}
+
+/// Sends a request and reads the answer's first line; the connection stays open.
+#[cfg(unix)]
+fn ask(client: &std::os::unix::net::UnixStream) -> String {
+    use std::io::{BufRead, Write};
+    client.set_read_timeout(Some(crate::harness::WATCHDOG)).unwrap();
+    (&*client).write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let mut line = String::new();
+    std::io::BufReader::new(client).read_line(&mut line).unwrap();
+    line
+}
+
+#[cfg(unix)]
+#[test]
+fn a_low_soft_limit_of_open_files_is_raised() {
+    let room = Room::new();
+    let service = Service::fixed(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let (socket, _running) = bridge_with_file_limit(&room, &service.endpoint(), "ulimit -Sn 40");
+    let clients: Vec<_> =
+        (0..100).map(|_| std::os::unix::net::UnixStream::connect(&socket).unwrap()).collect();
+    for client in &clients {
+        assert_eq!(ask(client), "HTTP/1.1 200 OK\r\n");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_low_hard_limit_of_open_files_lets_further_clients_wait() {
+    let room = Room::new();
+    let service = Service::fixed(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let (socket, running) = bridge_with_file_limit(&room, &service.endpoint(), "ulimit -n 100");
+    let mut clients: Vec<_> =
+        (0..40).map(|_| std::os::unix::net::UnixStream::connect(&socket).unwrap()).collect();
+    // 18 are served; each of the others has its turn when one has gone.
+    for client in clients.drain(..) {
+        assert_eq!(ask(&client), "HTTP/1.1 200 OK\r\n");
+    }
+    running.signal("TERM");
+    running.end().exits_with(0).says("at most 18 sessions at once");
 }
