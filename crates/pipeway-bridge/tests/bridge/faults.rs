@@ -523,6 +523,8 @@ fn pipelined_requests_that_are_never_read_are_not_all_kept() {
 #[test]
 fn five_hundred_clients_at_once_are_all_served() {
     run(async {
+        // Both ends of everything are in this process.
+        pipeway_transport::raise_file_limit();
         let mut rig = Rig::start();
         // All connected, and all asking, before the bridge's task runs once for the last of them.
         let mut clients = Vec::new();

@@ -793,3 +793,19 @@ fn a_client_that_sends_everything_before_it_reads_gets_its_refusal() {
         rig.upstream_saw_nothing().await;
     });
 }
+
+#[test]
+fn a_client_of_http_1_0_gets_no_interim_answers() {
+    run(async {
+        let mut rig = Rig::start();
+        let mut client = rig.client_that_sent("GET / HTTP/1.0\r\n\r\n").await;
+        let mut upstream = rig.upstream.accept().await;
+        upstream.head().await;
+        upstream
+            .send(format!("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n{}", ok("page")))
+            .await;
+        let answer = client.answer().await;
+        assert_eq!((answer.head.status(), answer.text()), (200, "page"));
+        client.ends().await;
+    });
+}

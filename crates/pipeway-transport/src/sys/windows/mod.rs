@@ -19,13 +19,13 @@ pub(crate) use tcp::{activated_tcp, is_socket_hung_up, share_port_rules};
 /// What a local endpoint is here.
 pub(crate) const LOCAL_MODE: Mode = Mode::NamedPipe;
 
+/// Handles have no limit that a process could raise.
+pub(crate) fn raise_file_limit() -> Option<u64> {
+    None
+}
+
 /// The endpoint that `local:NAME` stands for.
 pub(crate) fn resolve_local(name: &LocalName) -> Result<Endpoint, Error> {
     let pipe: PipeName = name.as_str().parse().expect("every local name is a pipe's name");
     Ok(Endpoint::Pipe(pipe))
-}
-
-/// There is no bound on open handles that a program has to raise.
-pub(crate) fn raise_file_limit() -> Option<u64> {
-    None
 }
