@@ -24,6 +24,9 @@ use crate::shared::{Place, Shared, Stage};
 /// not lost with it.
 const LINGER: Duration = Duration::from_secs(5);
 
+/// How long the client of a pipe may pause in sending before the pipe is closed on it.
+const QUIET: Duration = Duration::from_millis(250);
+
 /// A connection that was idle for less is not looked at with a system call before it is used:
 /// had it been closed, the runtime would know.
 const FRESH: Duration = Duration::from_secs(1);
@@ -467,17 +470,27 @@ impl Session {
 
     /// Ends a connection whose client still sends: closing at once would take the answer away
     /// from it.
+    ///
+    /// The client of a socket sees the end at once and closes. That of a pipe sees it only when
+    /// the pipe is closed, which is when it has stopped sending.
     async fn linger(&mut self) {
         self.shut_down().await;
         self.client.input.clear();
-        self.deadline.set(Some(LINGER));
+        let sees_the_end = self.client.stream.can_half_close();
+        let patience = if sees_the_end { LINGER } else { QUIET };
+        let last = Instant::now() + LINGER;
+        self.deadline.set(Some(patience));
         poll_fn(|cx| {
             loop {
                 if self.deadline.poll(cx).is_ready() || self.shared.stage() == Stage::Cut {
                     return Poll::Ready(());
                 }
                 match self.client.poll_fill(cx, Expect::Little, usize::MAX) {
-                    Poll::Ready(Ok(n)) if n > 0 => self.client.input.clear(),
+                    Poll::Ready(Ok(n)) if n > 0 => {
+                        self.client.input.clear();
+                        let left = last.saturating_duration_since(Instant::now());
+                        self.deadline.set(Some(patience.min(left)));
+                    }
                     Poll::Ready(_) => return Poll::Ready(()),
                     Poll::Pending => return Poll::Pending,
                 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 use pipeway_bridge::{Bridge, BridgeConfig, Shutdown, ShutdownHandle, Summary};
 use pipeway_telemetry::{Sink, SinkOptions};
 use pipeway_transport::{
-    ConnectOptions, Endpoint, ErrorKind, ListenOptions, Listener, Probe, Stream, connect,
+    ConnectOptions, Endpoint, ErrorKind, ListenOptions, Listener, Stream, connect,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -330,7 +330,7 @@ impl Wire {
         let at = Location::caller();
         async move {
             WAITS_AT.set(Some(at));
-            while self.stream.probe() == Probe::Quiet {
+            while self.stream.probe() == pipeway_transport::Probe::Quiet {
                 tokio::task::yield_now().await;
             }
         }

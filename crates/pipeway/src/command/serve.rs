@@ -74,7 +74,7 @@ const FILES_BESIDES: u64 = 64;
 /// Takes no more sessions than the system gives files for, a client's and an upstream's each: one
 /// more waits in the system's queue instead of failing half-way.
 fn fit_file_limit(configs: &mut [BridgeConfig]) {
-    let Some(files) = service::raise_file_limit() else { return };
+    let Some(files) = pipeway_transport::raise_file_limit() else { return };
     let sessions = files.saturating_sub(FILES_BESIDES) / 2 / configs.len().max(1) as u64;
     let sessions = usize::try_from(sessions).unwrap_or(usize::MAX).max(1);
     for config in configs.iter_mut().filter(|config| config.limits.max_sessions > sessions) {

@@ -7,7 +7,6 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
 use pipeway_transport::Endpoint;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The permissions of a file's group and of others (inode(7)).
@@ -56,21 +55,6 @@ fn is_hangup_ignored() -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
         .is_some_and(|mask| mask & 1 != 0)
-}
-
-/// Lets this process open as many files as it may at all, and says how many that is; `None` where
-/// there is no bound.
-///
-/// The usual bound is low for the sake of programs that count files in a bitmap; a session takes
-/// two.
-pub(crate) fn raise_file_limit() -> Option<u64> {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    match setrlimit(Resource::Nofile, raised) {
-        Ok(()) => limit.maximum,
-        // Some systems refuse what they name as the maximum.
-        Err(_) => limit.current,
-    }
 }
 
 /// Tells the service manager, where there is one, `READY=1` or `STOPPING=1` (sd_notify(3)).

@@ -44,11 +44,6 @@ impl StopSignals {
     }
 }
 
-/// There is no bound on open handles that a program has to raise.
-pub(crate) fn raise_file_limit() -> Option<u64> {
-    None
-}
-
 /// There is no service manager here that waits for a word.
 pub(crate) fn notify(_state: &str) {}
 

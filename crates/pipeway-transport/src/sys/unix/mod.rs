@@ -1,12 +1,14 @@
 //! Unix: local endpoints are Unix sockets.
 
 mod activation;
+mod files;
 mod folder;
 mod group;
 mod lock;
 mod socket;
 
 pub(crate) use activation::{activated_tcp, activated_unix};
+pub(crate) use files::raise_file_limit;
 pub(crate) use socket::{
     LOCAL_MODE, LocalListener, LocalStream, connect_local, is_socket_hung_up, resolve_local,
     share_port_rules,
