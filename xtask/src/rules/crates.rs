@@ -10,13 +10,12 @@ use crate::process::{self, Show};
 const FLOORS: &[(&str, u32)] =
     &[("pipeway-transport", 1), ("pipeway-telemetry", 2), ("pipeway-bridge", 3), ("pipeway", 4)];
 
-/// What few crates may depend on, and which (tests may use anything). The program's service files
-/// set limits of the process, so it may use rustix too.
+/// What few crates may depend on, and which (tests may use anything).
 const USERS: &[(&str, &[&str])] = &[
     ("clap", &["pipeway"]),
     ("anyhow", &["pipeway"]),
     ("windows-sys", &["pipeway-transport"]),
-    ("rustix", &["pipeway-transport", "pipeway"]),
+    ("rustix", &["pipeway-transport"]),
     ("nix", &["pipeway-transport"]),
     ("libc", &["pipeway-transport"]),
 ];
