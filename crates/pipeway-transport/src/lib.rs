@@ -12,6 +12,38 @@
 //! | `unix:/path` | no | yes |
 //! | `tcp:127.0.0.1:PORT` | yes | yes |
 //! | `local:NAME` | a named pipe | a Unix socket in a private folder |
+//!
+//! ```
+//! use pipeway_transport::{ConnectOptions, Endpoint, ListenOptions, Listener, connect};
+//! use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let name = format!("local:pipeway-doc-{}", std::process::id());
+//! # let endpoint: Endpoint = name.parse()?;
+//! # if false {
+//! let endpoint: Endpoint = "local:greeter".parse()?;
+//! # }
+//! let mut listener = Listener::bind(&endpoint, &ListenOptions::default())?;
+//! let served = async {
+//!     let (mut stream, peer) = listener.accept().await?;
+//!     println!("process {:?} connected", peer.pid);
+//!     stream.write_all(b"hello").await?;
+//!     stream.shutdown().await?;
+//!     Ok::<_, Box<dyn std::error::Error>>(())
+//! };
+//! let asked = async {
+//!     let mut stream = connect(&endpoint, &ConnectOptions::default()).await?;
+//!     let mut text = String::new();
+//!     stream.read_to_string(&mut text).await?;
+//!     Ok::<_, Box<dyn std::error::Error>>(text)
+//! };
+//! let (served, text) = tokio::join!(served, asked);
+//! served?;
+//! assert_eq!(text?, "hello");
+//! # Ok(())
+//! # }
+//! ```
 
 mod access;
 mod backoff;

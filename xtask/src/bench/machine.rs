@@ -30,7 +30,8 @@ pub fn describe() -> String {
         .and_then(|text| text.parse::<u64>().ok())
         .unwrap_or(0)
         / 1024;
-    let kernel = read("/proc/sys/kernel/osrelease");
+    let release = read("/proc/sys/kernel/osrelease");
+    let kernel = release.split('-').next().unwrap_or_default();
     let virtual_machine = if value(&processors, "flags").contains(" hypervisor") {
         ", a virtual machine"
     } else {
