@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::head::RequestRules;
 use crate::policy::PolicyRules;
 use crate::session::Session;
-use crate::shared::{HopText, Parts, Shared, Stage};
+use crate::shared::{HopText, Setup, Shared, Stage};
 use crate::token::Token;
 use crate::{BridgeConfig, ConfigError, Shutdown};
 
@@ -176,7 +176,7 @@ impl Bridge {
             },
         )?;
         let verify_server = config.verify_server.unwrap_or(config.access == Access::Owner);
-        let shared = Shared::new(Parts {
+        let shared = Shared::new(Setup {
             name: config.name,
             rules,
             connect: ConnectOptions {

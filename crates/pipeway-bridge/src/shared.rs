@@ -1,6 +1,7 @@
 //! What the sessions of a bridge have in common.
 
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -22,9 +23,24 @@ pub(crate) enum Stage {
     Cut = 2,
 }
 
-/// What the sessions of a bridge have in common.
+/// What the sessions of a bridge have in common: how it was set up, how far it is in its life,
+/// and who is being served.
 #[derive(Debug)]
 pub(crate) struct Shared {
+    setup: Setup,
+    stage: AtomicU8,
+    stage_tx: watch::Sender<Stage>,
+    active: AtomicUsize,
+    accepted: AtomicU64,
+    cut: AtomicU64,
+    /// Told each time a session ends.
+    ended: Notify,
+    peers: Option<Mutex<HashMap<PeerKey, usize>>>,
+}
+
+/// How a bridge was set up.
+#[derive(Debug)]
+pub(crate) struct Setup {
     pub(crate) name: String,
     pub(crate) rules: RequestRules,
     pub(crate) limits: Limits,
@@ -35,14 +51,14 @@ pub(crate) struct Shared {
     pub(crate) upstream_hop: HopText,
     pub(crate) is_activated: bool,
     pub(crate) events: Sink,
-    stage: AtomicU8,
-    stage_tx: watch::Sender<Stage>,
-    active: AtomicUsize,
-    accepted: AtomicU64,
-    cut: AtomicU64,
-    /// Told each time a session ends.
-    ended: Notify,
-    peers: Option<Mutex<HashMap<PeerKey, usize>>>,
+}
+
+impl Deref for Shared {
+    type Target = Setup;
+
+    fn deref(&self) -> &Setup {
+        &self.setup
+    }
 }
 
 /// A hop as events tell it.
@@ -66,34 +82,11 @@ enum PeerKey {
     Unknown,
 }
 
-/// What a [`Shared`] is made of.
-pub(crate) struct Parts {
-    pub(crate) name: String,
-    pub(crate) rules: RequestRules,
-    pub(crate) limits: Limits,
-    pub(crate) timeouts: Timeouts,
-    pub(crate) upstream: Endpoint,
-    pub(crate) connect: ConnectOptions,
-    pub(crate) transport: HopText,
-    pub(crate) upstream_hop: HopText,
-    pub(crate) is_activated: bool,
-    pub(crate) events: Sink,
-}
-
 impl Shared {
-    pub(crate) fn new(parts: Parts) -> Self {
-        let peers = parts.limits.max_sessions_per_peer.map(|_| Mutex::default());
+    pub(crate) fn new(setup: Setup) -> Self {
+        let peers = setup.limits.max_sessions_per_peer.map(|_| Mutex::default());
         Shared {
-            name: parts.name,
-            rules: parts.rules,
-            limits: parts.limits,
-            timeouts: parts.timeouts,
-            upstream: parts.upstream,
-            connect: parts.connect,
-            transport: parts.transport,
-            upstream_hop: parts.upstream_hop,
-            is_activated: parts.is_activated,
-            events: parts.events,
+            setup,
             stage: AtomicU8::new(Stage::Run as u8),
             stage_tx: watch::Sender::new(Stage::Run),
             active: AtomicUsize::new(0),
