@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::{File, Finding};
 
 /// Folders that stand on somebody's machine and nowhere else.
-const MACHINE_FOLDERS: &[&str] = &["/home/", "/root/", "/Users/", "/work/", "/workspace/"];
+const MACHINE_FOLDERS: &[&str] = &["/home/", "/root/", "/Users/", "/workspace/"];
 
 /// Holds one file against the rules for every file.
 pub fn check(file: &File) -> Vec<Finding> {
