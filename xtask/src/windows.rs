@@ -4,6 +4,8 @@
 //! Nothing is installed or downloaded here but the npm packages of `interop/windows`. What the
 //! machine lacks is named and left out; with `--strict` that is a failure.
 
+mod start;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,11 +26,11 @@ const DEBIAN_PACKAGES: &str = "apt-get install -y --no-install-recommends rustc-
 /// The crates whose tests run under Wine.
 const TESTED: [&str; 4] = ["pipeway-transport", "pipeway-telemetry", "pipeway-bridge", "pipeway"];
 
+/// The argument after which a program and its own arguments stand; used by cargo and nextest.
+const START: &str = "start";
+
 /// The version of the Wine prefix's content; raise it when [`Wine::prepare`] changes.
 const PREFIX_VERSION: &str = "1";
-
-/// nextest's exit code for test programs that did not list their tests.
-const NOT_LISTED: i32 = 104;
 
 const BUILD_LIMIT: Duration = Duration::from_secs(30 * 60);
 const TEST_LIMIT: Duration = Duration::from_secs(15 * 60);
@@ -48,6 +50,11 @@ const USAGE: &str = "usage: cargo xtask windows [build|lint|test] [--strict]
 ///
 /// A sentence that says which step failed.
 pub fn run(args: &[String]) -> Result<(), String> {
+    if let [first, program @ ..] = args
+        && first == START
+    {
+        return start::run(program);
+    }
     let mut strict = false;
     let mut command = None;
     for arg in args {
@@ -172,23 +179,11 @@ impl Kit {
         finish(build, BUILD_LIMIT)?;
         let wine = Wine::start(self, wine, server)?;
         step("running the tests under Wine");
-        let run_tests = || {
-            let mut tests = self.with_environment(Command::new(&nextest));
-            tests.args(["nextest", "run"]).args(self.target_arguments()).args(packages.clone());
-            tests.arg("--config-file").arg(self.root.join("xtask/windows/nextest.toml"));
-            wine.environment(&mut tests);
-            tests
-        };
-        let mut status = end_of(run_tests(), TEST_LIMIT)?;
-        // Seen once: Wine ends a program that is only to list its tests, without a word. Nothing
-        // was tested then; a failed test has another code.
-        if status.code() == Some(NOT_LISTED) {
-            eprintln!("the tests could not be listed; trying once more");
-            status = end_of(run_tests(), TEST_LIMIT)?;
-        }
-        if !status.success() {
-            return Err(format!("windows: the tests under Wine failed ({status})"));
-        }
+        let mut tests = self.with_environment(Command::new(nextest));
+        tests.args(["nextest", "run"]).args(self.target_arguments()).args(packages);
+        tests.arg("--config-file").arg(self.root.join("xtask/windows/nextest.toml"));
+        wine.environment(&mut tests);
+        finish(tests, TEST_LIMIT)?;
         self.drive_program(&wine)
     }
 
@@ -239,7 +234,7 @@ impl Kit {
             // A folder of its own: the two toolchains would rebuild each other's.
             .env("CARGO_TARGET_DIR", &self.out)
             .env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_LINKER", &self.linker)
-            .env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER", "wine")
+            .env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER", runner())
             .env("CARGO_INCREMENTAL", "0")
             .env("CARGO_PROFILE_DEV_DEBUG", "0");
         // What `cargo xtask` itself was started with is about the wrong toolchain.
@@ -255,6 +250,16 @@ impl Kit {
                 .env("RUSTC_BOOTSTRAP", "1");
         }
         command
+    }
+}
+
+/// What starts a Windows program: this program, by [`start`]; Wine itself where cargo would split
+/// this program's path at a space.
+fn runner() -> String {
+    let own = std::env::current_exe().ok().and_then(|own| own.to_str().map(str::to_owned));
+    match own {
+        Some(own) if !own.contains(char::is_whitespace) => format!("{own} windows {START}"),
+        _ => "wine".to_owned(),
     }
 }
 
@@ -370,14 +375,7 @@ fn step(what: &str) {
 }
 
 /// Runs a command that must succeed, within `limit`.
-fn finish(command: Command, limit: Duration) -> Result<(), String> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let status = end_of(command, limit)?;
-    if status.success() { Ok(()) } else { Err(format!("windows: {name} failed ({status})")) }
-}
-
-/// Runs a command to its end, within `limit`.
-fn end_of(mut command: Command, limit: Duration) -> Result<ExitStatus, String> {
+fn finish(mut command: Command, limit: Duration) -> Result<(), String> {
     let name = Path::new(command.get_program())
         .file_name()
         .unwrap_or(OsStr::new("command"))
@@ -388,7 +386,8 @@ fn end_of(mut command: Command, limit: Duration) -> Result<ExitStatus, String> {
         .spawn()
         .map_err(|error| format!("windows: could not start {name}: {error}"))?;
     match wait(&mut child, limit) {
-        Some(status) => Ok(status),
+        Some(status) if status.success() => Ok(()),
+        Some(status) => Err(format!("windows: {name} failed ({status})")),
         None => {
             // Asked first: a test runner ends its tests before itself.
             let _ = Command::new("kill").arg(child.id().to_string()).status();

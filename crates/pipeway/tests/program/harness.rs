@@ -97,11 +97,28 @@ pub fn unique_local() -> String {
     format!("local:pw-test-{}-{number}", std::process::id())
 }
 
+/// Starts a command with all of its streams in our hands.
+#[track_caller]
+fn spawn(command: &mut Command) -> Child {
+    // ERROR_INTERNAL_ERROR: Wine 8 fails to start a process so, once in a few thousand times.
+    // Nothing has run then.
+    const NOT_STARTED: i32 = 1359;
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        match command.spawn() {
+            Err(error)
+                if cfg!(windows) && attempts < 3 && error.raw_os_error() == Some(NOT_STARTED) => {}
+            spawned => return spawned.unwrap(),
+        }
+    }
+}
+
 /// Runs a command to its end.
 #[track_caller]
 pub fn run(mut command: Command, stdin: &[u8]) -> Ended {
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
+    let mut child = spawn(&mut command);
     let mut to_stdin = child.stdin.take().unwrap();
     let stdin = stdin.to_vec();
     // A program that does not read its input to the end is none of this thread's business.
@@ -138,8 +155,7 @@ impl Ended {
 impl Running {
     /// Starts a command, with an input that never ends.
     pub fn start(mut command: Command) -> Self {
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
+        let mut child = spawn(&mut command);
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let (line_tx, stdout_rx) = mpsc::channel();
         thread::spawn(move || {

@@ -1,0 +1,64 @@
+//! Starts one Windows program under Wine, again where Wine could not.
+//!
+//! Wine 8 fails to start a program once in a few thousand times: it ends with a code and without a
+//! word. A test program always says something, so silence and a code mean that nothing ran.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::process::{Command, ExitStatus};
+
+/// How often a start is tried.
+const ATTEMPTS: u32 = 3;
+
+/// Runs `program`, passes its output on, and ends this process with its code.
+///
+/// # Errors
+///
+/// Wine is not there, or this program can't keep the output in files.
+pub fn run(program: &[String]) -> Result<(), String> {
+    let folder = std::env::temp_dir();
+    let name = |kind: &str| folder.join(format!("pipeway-wine-{}.{kind}", std::process::id()));
+    let (out, err) = (name("out"), name("err"));
+    let mut ended = Err(io::Error::other("it was not tried"));
+    for attempt in 1..=ATTEMPTS {
+        ended = attempt_once(program, &out, &err);
+        let Ok((status, said)) = &ended else { break };
+        if status.success() || !said.is_silent() {
+            break;
+        }
+        eprintln!("wine did not start {:?} ({status}), attempt {attempt}", program.first());
+    }
+    // What is left of them lies in the system's temporary folder, and is in nobody's way.
+    let _ = (fs::remove_file(&out), fs::remove_file(&err));
+    let (status, said) = ended.map_err(|error| format!("windows: could not run wine: {error}"))?;
+    let passed = io::stdout().write_all(&said.out).and_then(|()| io::stderr().write_all(&said.err));
+    passed.map_err(|error| format!("windows: could not pass on the output: {error}"))?;
+    // No code: a signal ended it.
+    std::process::exit(status.code().unwrap_or(1))
+}
+
+/// What a program said.
+struct Said {
+    out: Vec<u8>,
+    err: Vec<u8>,
+}
+
+impl Said {
+    fn is_silent(&self) -> bool {
+        self.out.is_empty() && self.err.is_empty()
+    }
+}
+
+fn attempt_once(
+    program: &[String],
+    out: &std::path::Path,
+    err: &std::path::Path,
+) -> io::Result<(ExitStatus, Said)> {
+    // Files rather than pipes: what Wine leaves running does not hold a reader.
+    let status = Command::new("wine")
+        .args(program)
+        .stdout(File::create(out)?)
+        .stderr(File::create(err)?)
+        .status()?;
+    Ok((status, Said { out: fs::read(out)?, err: fs::read(err)? }))
+}
