@@ -1,7 +1,17 @@
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use crate::harness::Room;
+
+/// On Windows the demo's name is one for all of a user's processes. A runner with a process for
+/// each test has a group for these.
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 #[test]
 fn the_demo_shows_what_went_which_way_and_exits_0() {
+    let _alone = alone();
     let room = Room::new();
     let ended = room.run(["demo"]).exits_with(0);
     let shown = ended.stdout();
@@ -18,6 +28,7 @@ fn the_demo_shows_what_went_which_way_and_exits_0() {
 
 #[test]
 fn a_demo_beside_another_finds_the_name_taken() {
+    let _alone = alone();
     let room = Room::new();
     let args = ["bridge", "--listen", "local:pipeway-demo", "--to", "tcp:127.0.0.1:9"];
     let running = crate::harness::Running::start(room.pipeway(args));
