@@ -118,11 +118,16 @@ impl Outgoing {
         }
     }
 
+    /// The same space with nothing to be written.
+    pub(crate) fn emptied(mut self) -> Self {
+        self.bytes.clear();
+        Outgoing { bytes: self.bytes, ..Outgoing::default() }
+    }
+
     /// Gives back the memory that an idle session needs not.
     pub(crate) fn trim(&mut self) {
         if self.is_empty() && self.bytes.capacity() > KEEP_MAX {
-            self.bytes = Vec::new();
-            self.at = 0;
+            *self = Outgoing::default();
         }
     }
 }
@@ -148,5 +153,17 @@ impl Turn {
             cx.waker().wake_by_ref();
         }
         over
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn emptied_space_has_nothing_of_what_was_to_be_written() {
+        let out = Outgoing { bytes: b"half sent".to_vec(), at: 5, verbatim: 7 }.emptied();
+        assert_eq!((out.bytes.len(), out.at, out.verbatim), (0, 0, 0));
+        assert!(out.bytes.capacity() > 0);
     }
 }

@@ -175,9 +175,9 @@ impl Exchange {
         self.to_client = to_client;
     }
 
-    /// The space for heads, to be used again.
+    /// The space for heads, to be used again; what was not written is forgotten.
     pub(crate) fn into_space(self) -> (Outgoing, Outgoing) {
-        (self.to_upstream, self.to_client)
+        (self.to_upstream.emptied(), self.to_client.emptied())
     }
 
     /// Whether nothing of an answer has gone to the client, so that a refusal can.
@@ -185,9 +185,11 @@ impl Exchange {
         self.status.is_none() && self.to_client.is_empty()
     }
 
-    /// Whether all of the request was read, so that the client's connection can go on.
+    /// Whether nothing of the request is left in the client's input or still to come, so that the
+    /// client's connection can go on. A body's tail that is to be passed on as it stands is there
+    /// until the upstream takes it.
     pub(crate) fn is_request_done(&self) -> bool {
-        self.request_body.is_done()
+        self.request_body.is_done() && self.to_upstream.verbatim == 0
     }
 
     /// Moves both directions on.

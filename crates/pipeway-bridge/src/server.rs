@@ -35,7 +35,7 @@ pub struct Bridge {
 pub enum BindError {
     /// The configuration contradicts itself or asks for what there is not.
     Config(ConfigError),
-    /// The endpoint can't be listened on.
+    /// The endpoint can't be listened on, or the upstream's can't be connected to here.
     Transport(pipeway_transport::Error),
 }
 
@@ -158,10 +158,17 @@ impl Bridge {
     /// # Errors
     ///
     /// [`BindError::Config`] for a glob that is none, a TCP listener without a token and so on;
-    /// [`BindError::Transport`] where the endpoint can't be listened on.
+    /// [`BindError::Transport`] where the endpoint can't be listened on, or the upstream's can't
+    /// be connected to on this system, whoever listens there.
     pub fn bind(config: BridgeConfig) -> Result<Bridge, BindError> {
         let rules = config.rules(config.listen.mode() == Some(Mode::Tcp))?;
-        let upstream = config.upstream.resolve()?;
+        let connect = ConnectOptions {
+            timeout: config.timeouts.connect,
+            verify_server: Some(config.verify_server.unwrap_or(config.access == Access::Owner)),
+            allow_remote: config.allow_remote,
+        };
+        // An upstream that can never be reached is told now, not at each request.
+        let upstream = connect.check(&config.upstream)?;
         let upstream_mode = upstream.mode().expect("a resolved endpoint has a mode");
         let listener = Listener::bind(
             &config.listen,
@@ -175,15 +182,10 @@ impl Bridge {
                 ..ListenOptions::default()
             },
         )?;
-        let verify_server = config.verify_server.unwrap_or(config.access == Access::Owner);
         let shared = Shared::new(Setup {
             name: config.name,
             rules,
-            connect: ConnectOptions {
-                timeout: config.timeouts.connect,
-                verify_server: Some(verify_server),
-                allow_remote: config.allow_remote,
-            },
+            connect,
             limits: config.limits,
             timeouts: config.timeouts,
             transport: HopText { mode: listener.mode(), endpoint: listener.endpoint().to_string() },

@@ -313,9 +313,7 @@ impl Session {
         match outcome {
             Outcome::Complete { client_keeps, upstream_keeps, unread } => {
                 if upstream_keeps {
-                    if self.shared.stage() == Stage::Run {
-                        self.used = Instant::now();
-                    }
+                    self.used = Instant::now();
                 } else {
                     self.upstream = None;
                 }

@@ -26,6 +26,35 @@ impl Default for ConnectOptions {
     }
 }
 
+impl ConnectOptions {
+    /// The endpoint that [`connect`] would connect to, [resolved](Endpoint::resolve), if it can
+    /// be reached on this system with these options at all. Connects to nothing: whether anybody
+    /// listens there is another matter.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unsupported`] for a kind of endpoint that this system lacks or a path that is
+    /// too long for it, and [`ErrorKind::Insecure`] for a remote address that was not allowed.
+    pub fn check(&self, endpoint: &Endpoint) -> Result<Endpoint, Error> {
+        let resolved = endpoint.resolve()?;
+        match &resolved {
+            Endpoint::Tcp(address) => {
+                if !self.allow_remote && !address.ip().to_canonical().is_loopback() {
+                    return Err(remote_refused(endpoint));
+                }
+            }
+            Endpoint::Stdio => {
+                return Err(Error::new(
+                    ErrorKind::Unsupported,
+                    "stdio can't be connected to: it is this process's own input and output",
+                ));
+            }
+            local => sys::check_local(local)?,
+        }
+        Ok(resolved)
+    }
+}
+
 /// Connects to `endpoint`.
 ///
 /// A pipe whose instances are all taken and a socket whose queue is full are waited for, with
@@ -41,11 +70,8 @@ impl Default for ConnectOptions {
 pub async fn connect(endpoint: &Endpoint, options: &ConnectOptions) -> Result<Stream, Error> {
     let deadline = Instant::now() + options.timeout;
     let verify = options.verify_server.unwrap_or(matches!(endpoint, Endpoint::Local(_)));
-    match endpoint.resolve()? {
+    match options.check(endpoint)? {
         Endpoint::Tcp(address) => {
-            if !options.allow_remote && !address.ip().to_canonical().is_loopback() {
-                return Err(remote_refused(endpoint));
-            }
             let connected = async {
                 let socket =
                     if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
@@ -59,10 +85,6 @@ pub async fn connect(endpoint: &Endpoint, options: &ConnectOptions) -> Result<St
                 Err(_) => Err(timed_out(endpoint, options.timeout)),
             }
         }
-        Endpoint::Stdio => Err(Error::new(
-            ErrorKind::Unsupported,
-            "stdio can't be connected to: it is this process's own input and output",
-        )),
         local => {
             sys::connect_local(&local, deadline, options.timeout, verify).await.map(Stream::local)
         }

@@ -276,3 +276,13 @@ fn a_low_hard_limit_of_open_files_lets_further_clients_wait() {
     running.signal("TERM");
     running.end().exits_with(0).says("at most 18 sessions at once");
 }
+
+#[cfg(unix)]
+#[test]
+fn a_service_whose_path_is_too_long_stops_the_start() {
+    let room = Room::new();
+    let to = format!("unix:/tmp/{}", "x".repeat(120));
+    let ended = room.run(["bridge", "--listen", &unique_local(), "--to", &to]).exits_with(6);
+    assert_eq!(ended.stdout(), "");
+    ended.says("125 bytes long").says("may have").says("hint: choose a shorter path");
+}

@@ -10,6 +10,6 @@ mod socket;
 pub(crate) use activation::{activated_tcp, activated_unix};
 pub(crate) use limit::raise_file_limit;
 pub(crate) use socket::{
-    LOCAL_MODE, LocalListener, LocalStream, connect_local, is_socket_hung_up, resolve_local,
-    share_port_rules,
+    LOCAL_MODE, LocalListener, LocalStream, check_local, connect_local, is_socket_hung_up,
+    resolve_local, share_port_rules,
 };

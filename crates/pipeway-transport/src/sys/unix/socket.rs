@@ -57,6 +57,11 @@ pub(crate) fn resolve_local(name: &LocalName) -> Result<Endpoint, Error> {
     Ok(Endpoint::Unix(path))
 }
 
+/// Whether `endpoint` can be one of this system's at all.
+pub(crate) fn check_local(endpoint: &Endpoint) -> Result<(), Error> {
+    socket_path(endpoint).map(|_| ())
+}
+
 /// A listening Unix socket that holds its path.
 #[derive(Debug)]
 pub(crate) struct LocalListener {

@@ -65,6 +65,11 @@ pub(crate) async fn connect_local(
     Ok(LocalStream::connected(pipe))
 }
 
+/// Whether `endpoint` can be one of this system's at all.
+pub(crate) fn check_local(endpoint: &Endpoint) -> Result<(), Error> {
+    pipe_name(endpoint).map(|_| ())
+}
+
 /// The pipe's name of an endpoint.
 pub(super) fn pipe_name(endpoint: &Endpoint) -> Result<&PipeName, Error> {
     match endpoint {

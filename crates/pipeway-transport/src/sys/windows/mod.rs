@@ -11,7 +11,7 @@ mod tcp;
 
 use crate::{Endpoint, Error, LocalName, Mode, PipeName};
 
-pub(crate) use connect::connect_local;
+pub(crate) use connect::{check_local, connect_local};
 pub(crate) use listen::LocalListener;
 pub(crate) use stream::LocalStream;
 pub(crate) use tcp::{activated_tcp, is_socket_hung_up, share_port_rules};
