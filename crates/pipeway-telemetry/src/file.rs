@@ -108,8 +108,8 @@ impl RotatingFile {
     fn rotate(&mut self) -> io::Result<()> {
         self.file = None;
         let path = &self.options.path;
-        if self.options.max_files == 1 {
-            fs::remove_file(path)?;
+        let made_way = if self.options.max_files == 1 {
+            fs::remove_file(path)
         } else {
             // Only up to the first number that is free, so that an attempt that failed half-way
             // and is repeated pushes nothing out.
@@ -118,9 +118,13 @@ impl RotatingFile {
             for number in (1..free).rev() {
                 fs::rename(numbered(path, number), numbered(path, number + 1))?;
             }
-            fs::rename(path, numbered(path, 1))?;
+            fs::rename(path, numbered(path, 1))
+        };
+        match made_way {
+            // Somebody took the file away already: another is made all the same.
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => self.reopen(),
         }
-        self.reopen()
     }
 }
 
@@ -263,6 +267,21 @@ mod tests {
         for name in ["events", "events.1"] {
             let mode = fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{name}");
+        }
+    }
+
+    /// As a tool that rotates logs does, or a person who makes room.
+    #[test]
+    #[cfg_attr(windows, ignore = "Windows does not let an open file be taken away")]
+    fn a_file_that_somebody_took_away_is_made_anew_at_the_next_rotation() {
+        for max_files in [1, 3] {
+            let folder = TempDir::new().unwrap();
+            let mut file = open(&folder, 10, max_files);
+            file.write(b"one two 3\n").unwrap();
+            fs::remove_file(folder.path().join("events")).unwrap();
+            file.write(b"four\n").unwrap();
+            file.write(b"five\n").unwrap();
+            assert_eq!(read(&folder, "events"), "four\nfive\n");
         }
     }
 }
