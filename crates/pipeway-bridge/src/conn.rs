@@ -43,6 +43,11 @@ impl Conn {
         Poll::Ready(Ok(n))
     }
 
+    /// Whether nothing more comes: the end was read, and everything before it was used.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.ended && self.input.is_empty()
+    }
+
     /// How many of the bytes read so far were used.
     pub(crate) fn used(&self) -> u64 {
         self.received - self.input.len() as u64

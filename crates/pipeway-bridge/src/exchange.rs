@@ -241,7 +241,7 @@ impl Exchange {
         }
         if request_done {
             return Some(Outcome::Complete {
-                client_keeps: !self.close && !client.ended,
+                client_keeps: !self.close && !client.is_exhausted(),
                 // What comes behind the answer was not asked for.
                 upstream_keeps: self.upstream_keeps && upstream.input.is_empty(),
                 unread: false,
@@ -510,7 +510,7 @@ impl Exchange {
                 is_http11 || !matches!(head.body, Framing::Chunked | Framing::UntilClose);
             self.close = !self.request.keep_alive
                 || frame.draining
-                || client.ended
+                || client.is_exhausted()
                 || !delimited
                 || (early && (head.status >= 400 || !head.keep_alive || self.up == Up::Dropping));
             self.upstream_keeps = head.keep_alive;

@@ -318,7 +318,8 @@ impl Session {
                     self.upstream = None;
                 }
                 self.finish_request(End::Complete, None);
-                match (client_keeps, unread) {
+                // Over TCP, closing on what was not read takes the answer away from the client.
+                match (client_keeps, unread || !self.client.input.is_empty()) {
                     (true, _) => After::Keep,
                     (false, false) => After::Close,
                     (false, true) => After::Linger,
@@ -348,7 +349,8 @@ impl Session {
             self.finish_request(failure.end, Some(fault));
             return After::Ended(failure.end);
         };
-        let close = !request_done || self.client.ended || self.shared.stage() != Stage::Run;
+        let close =
+            !request_done || self.client.is_exhausted() || self.shared.stage() != Stage::Run;
         let sent = self.refuse(refusal, is_head, close).await;
         self.finish_request(failure.end, Some(fault));
         match (sent, close) {

@@ -809,3 +809,24 @@ fn a_client_of_http_1_0_gets_no_interim_answers() {
         client.ends().await;
     });
 }
+
+#[test]
+#[cfg_attr(windows, ignore = "a byte-type pipe has no half-close")]
+fn all_requests_that_were_sent_before_the_client_ended_its_sending_are_answered() {
+    run(async {
+        let mut rig = Rig::start();
+        let mut client = rig.client().await;
+        client.send(get("/one") + &get("/two") + &get("/three")).await;
+        client.end_sending().await;
+        let mut upstream = rig.upstream.accept().await;
+        for (path, is_last) in [("/one", false), ("/two", false), ("/three", true)] {
+            let request = upstream.request().await;
+            assert_eq!(request.head.first, format!("GET {path} HTTP/1.1"));
+            upstream.send(ok(path)).await;
+            let answer = client.answer().await;
+            assert_eq!(answer.body, path.as_bytes());
+            assert_eq!(answer.head.closes(), is_last, "{path}");
+        }
+        client.ends().await;
+    });
+}
