@@ -1,7 +1,8 @@
 //! Child processes in sessions of their own, and pseudo-terminals.
 //!
-//! `unsafe` is here for [`CommandExt::pre_exec`] alone: between fork and exec nothing else can make
-//! the child the leader of a session with its terminal.
+//! `unsafe` is here for [`CommandExt::pre_exec`] (between fork and exec nothing else can make the
+//! child the leader of a session with its terminal) and for the registration of the terminal's
+//! descriptor.
 #![allow(unsafe_code)]
 
 use std::ffi::OsStr;
@@ -81,7 +82,9 @@ pub(crate) fn in_terminal(program: &Program, size: TerminalSize) -> io::Result<(
 
     let mut command = command(program, true);
     command.stdin(slave.try_clone()?).stdout(slave.try_clone()?).stderr(slave);
-    let master = Arc::new(AsyncFd::register(master)?);
+    // SAFETY: an `OwnedFd` gives the same open descriptor from `as_fd` until it is dropped, and
+    // the `AsyncFd` owns it.
+    let master = Arc::new(unsafe { AsyncFd::register(master) }?);
     let child = start(command, Some(master.clone()))?;
     Ok((child, Terminal { master }))
 }
