@@ -58,6 +58,7 @@ mod mode;
 mod peer;
 mod stream;
 mod sys;
+mod token;
 
 pub use access::{Access, AccessParseError};
 pub use connect::{ConnectOptions, connect};
@@ -68,3 +69,4 @@ pub use listen::{ListenOptions, Listener};
 pub use mode::Mode;
 pub use peer::Peer;
 pub use stream::{Probe, Stream};
+pub use token::Token;

@@ -1,5 +1,6 @@
 //! The command line, as plain data.
 
+mod agent;
 mod bridge;
 mod client;
 
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use agent::AgentArgs;
 pub(crate) use bridge::BridgeArgs;
 pub(crate) use client::{ClientArgs, CurlArgs, DataArgs, WsArgs};
 
@@ -48,6 +50,8 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Say what is wrong in a configuration file, or print what it resolves to
     Check(ServeArgs),
+    /// Run commands and terminals for clients of an endpoint until stopped
+    Agent(AgentArgs),
     /// Send one HTTP request to an endpoint, with curl's options
     Curl(Box<CurlArgs>),
     /// Talk WebSocket with an endpoint: lines in, messages out

@@ -7,7 +7,7 @@ use super::Framing;
 use super::field::{self, Connection, Field, classify, content_length, elements};
 use crate::policy::{PolicyRules, Target};
 use crate::respond::{Kind, Refusal};
-use crate::token::Token;
+use pipeway_transport::Token;
 
 /// As many headers as are parsed without asking the allocator.
 const HEADERS_ON_STACK: usize = 128;

@@ -155,7 +155,8 @@ fn unsupported(endpoint: &Endpoint) -> Option<(String, String)> {
     }
 }
 
-fn token_file(path: &Path) -> Option<(Exit, String, String)> {
+/// What is wrong with a token's file, and what to do.
+pub(crate) fn token_file(path: &Path) -> Option<(Exit, String, String)> {
     let shown = path.display();
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
