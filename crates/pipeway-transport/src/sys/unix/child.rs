@@ -31,6 +31,9 @@ pub(crate) const SHELL: &str = "/bin/sh";
 /// system call waits for a whole group.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// What a service manager says to this process alone (sd_listen_fds(3), sd_notify(3)).
+const FOR_THIS_PROCESS: [&str; 4] = ["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "NOTIFY_SOCKET"];
+
 pub(crate) type Input = ChildStdin;
 
 /// One of the output pipes.
@@ -116,6 +119,9 @@ fn command(program: &Program, has_terminal: bool) -> std::process::Command {
             command
         }
     };
+    for name in FOR_THIS_PROCESS {
+        command.env_remove(name);
+    }
     if has_terminal {
         command.env("TERM", "xterm-256color");
     }
