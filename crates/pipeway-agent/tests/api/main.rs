@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod rig;
+mod terminal;
 
 use std::time::{Duration, Instant};
 
@@ -133,7 +134,7 @@ fn a_stream_is_cancelled_over_a_second_connection() {
         for (sig, exit) in
             [("INT", 130), ("SIGTERM", 143), ("QUIT", 131), ("HUP", 129), ("KILL", 137)]
         {
-            let mut lines = rig.stream(json!({ "cmd": "sleep 1000 & echo up; wait" })).await;
+            let mut lines = rig.stream(json!({ "cmd": "echo up; exec sleep 1000" })).await;
             let span_id = lines.expect("start").await["span_id"].clone();
             lines.expect("stdout").await;
             let body = json!({ "span_id": span_id, "sig": sig });
