@@ -52,6 +52,8 @@ pub mod child;
 mod connect;
 mod endpoint;
 mod error;
+#[cfg(feature = "child")]
+mod fifo;
 mod limit;
 mod listen;
 mod mode;

@@ -2,6 +2,8 @@
 
 mod connect;
 mod descriptor;
+#[cfg(feature = "child")]
+pub(crate) mod fifo;
 mod listen;
 mod peer;
 mod pipe;
