@@ -9,7 +9,7 @@ use std::io;
 use std::time::Duration;
 
 use pipeway_transport::child::{HAS_FIFOS, Signal, forget_typed};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::command::{self, NotStarted};
 use crate::console::{self, Console, Event, NotResized};
@@ -34,6 +34,14 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
 /// How many signals of one program are followed by another order to report. All those orders
 /// together fit into a pipe.
 const AGAIN_MAX: usize = 16;
+
+/// How long after a program's beginning a signal is early. Shells lose one that comes in the very
+/// moment at which they begin to do something.
+const EARLY: Duration = Duration::from_millis(50);
+
+/// After how long an early signal is sent again, each time to a program that still runs.
+const RESEND: [Duration; 3] =
+    [Duration::from_millis(100), Duration::from_millis(200), Duration::from_millis(400)];
 
 /// What a terminal makes a signal of: Ctrl-C and Ctrl-\.
 const SIGNAL_KEYS: [u8; 2] = [0x03, 0x1c];
@@ -156,6 +164,11 @@ struct Running {
     done_secret: String,
     /// What is to be sent to it when it begins.
     signals: Vec<Signal>,
+    /// The last signal that was sent to it.
+    last_signal: Option<Signal>,
+    begun: Instant,
+    /// When an early signal is sent again, and how often it was.
+    resend: Option<(Instant, Signal, usize)>,
     /// How often the order to report was repeated.
     again: usize,
 }
@@ -164,6 +177,7 @@ enum Happened {
     Event(Event),
     Begun,
     Done(i32, String),
+    ResendDue,
     Failed(io::Error),
 }
 
@@ -176,6 +190,7 @@ impl Session {
             let happened = tokio::select! {
                 event = self.console.next() => Happened::Event(event),
                 happened = reported(&mut self.shell, &self.stage) => happened,
+                () = resend_due(&self.stage) => Happened::ResendDue,
             };
             let refused = match happened {
                 Happened::Event(Event::Came(Incoming::Gone)) => {
@@ -206,6 +221,10 @@ impl Session {
                     Ok(())
                 }
                 Happened::Begun => self.begun().await,
+                Happened::ResendDue => {
+                    self.resend().await;
+                    Ok(())
+                }
                 Happened::Done(exit, folder) => {
                     self.done(exit, folder);
                     Ok(())
@@ -293,6 +312,9 @@ impl Session {
             begin_secret: Some(begin_secret),
             done_secret,
             signals: Vec::new(),
+            last_signal: None,
+            begun: Instant::now(),
+            resend: None,
             again: 0,
         });
         Ok(())
@@ -305,6 +327,7 @@ impl Session {
             return Ok(());
         };
         running.begin_secret = None;
+        running.begun = Instant::now();
         let failed = |error| (internal(&error), None);
         shell.finish(&running.done_secret).await.map_err(failed)?;
         self.console.hold_typed(false);
@@ -327,6 +350,11 @@ impl Session {
                     let _ = forget_typed(shell.terminal());
                 }
                 self.console.drain();
+                // The shell interrupts a program for every signal.
+                let exit = match running.last_signal {
+                    Some(signal) if exit == Signal::Interrupt.exit_code() => signal.exit_code(),
+                    _ => exit,
+                };
                 self.stage = Stage::Done(running, exit, folder);
             }
             other => self.stage = other,
@@ -364,12 +392,29 @@ impl Session {
                 }
                 true
             }
-            Stage::Running(_) => {
+            Stage::Running(running) => {
+                running.last_signal = Some(signal);
+                if running.begun.elapsed() < EARLY {
+                    running.resend = Some((Instant::now() + RESEND[0], signal, 0));
+                }
                 let delivered = self.console.signal(signal);
                 self.repeat_finish().await;
                 delivered
             }
             Stage::Idle | Stage::Done(..) => false,
+        }
+    }
+
+    /// Sends an early signal again.
+    async fn resend(&mut self) {
+        if let Stage::Running(running) = &mut self.stage
+            && let Some((_, signal, times)) = running.resend.take()
+        {
+            let times = times + 1;
+            let next = RESEND.get(times).map(|wait| (Instant::now() + *wait, signal, times));
+            running.resend = next;
+            self.console.signal(signal);
+            self.repeat_finish().await;
         }
     }
 
@@ -406,6 +451,14 @@ async fn reported(shell: &mut Option<Shell>, stage: &Stage) -> Happened {
         }
     };
     reported.unwrap_or_else(Happened::Failed)
+}
+
+/// Waits until a signal is to be sent again.
+async fn resend_due(stage: &Stage) {
+    match stage {
+        Stage::Running(Running { resend: Some((at, ..)), .. }) => sleep_until(*at).await,
+        _ => std::future::pending().await,
+    }
 }
 
 fn internal(error: &io::Error) -> Fault {

@@ -29,17 +29,15 @@ use crate::span::random_hex;
 const START: &str = "command -v bash >/dev/null && \
     exec bash --norc --noprofile --noediting -i <CONTROL; unset ENV; exec /bin/sh -i <CONTROL";
 
-/// A signal that an interactive shell ignores interrupts the program, with the exit code that the
-/// signal has. `$pipeway_report` is the secret that the report begins with.
+/// What an interactive shell would ignore, or end at, interrupts the program too, if there is one:
+/// bash would not survive it while it reads a line. `$pipeway_report` is the secret that the report begins with.
 const OPEN: &str = r#"set +m
 if [ -n "${BASH_VERSION-}" ]; then
     set +H +o history
     export -n PS1 PS2 PROMPT_COMMAND
     unset -v HISTFILE MAILCHECK
 fi
-trap '(exit 129); kill -INT $$' HUP
-trap '(exit 131); kill -INT $$' QUIT
-trap '(exit 143); kill -INT $$' TERM
+trap '[ -n "${BASH_VERSION-}" ] && [ -z "${BASH_SOURCE-}" ] || kill -INT $$' HUP QUIT TERM
 {
     printf '%s\0' "$pipeway_report"
     pwd -P
@@ -50,14 +48,14 @@ trap '(exit 143); kill -INT $$' TERM
 unset -v pipeway_report
 "#;
 
-/// Nothing here may depend on what a program has done to the shell's variables, functions and
-/// options. Opened for both, the FIFO makes nobody wait.
+/// Nothing here may depend on what a program has done to the shell's variables, functions, aliases
+/// (a backslash keeps them away) and options. Opened for both, the FIFO makes nobody wait.
 const DONE: &str = r#"{
-    command printf '%s\0%s\0' "$pipeway_report" "$?"
-    command pwd -P 2>/dev/null || command printf '%s\n' "${PWD-}"
-    command printf '\0'
+    \command printf '%s\0%s\0' "$pipeway_report" "$?"
+    \command pwd -P 2>/dev/null || \command printf '%s\n' "${PWD-}"
+    \command printf '\0'
 } 1<>REPORT
-unset -v pipeway_report
+\unset -v pipeway_report
 "#;
 
 /// The two ways of the shell's lines, and the folder they lie in, which is removed on drop.
@@ -138,14 +136,14 @@ impl Shell {
         tokio::fs::write(&path, program).await?;
         let report = escaped(&self.folder.path().join("report"))?;
         // A signal that came too late for the last program ends with the first line.
-        let mut line = b":\ncommand printf ".to_vec();
+        let mut line = b":\n\\command printf ".to_vec();
         line.extend(secret.as_bytes());
         line.extend(b"\\\\0 1<>");
         line.extend(report);
         if exit != 0 {
             line.extend(format!("; case $- in *e*) ;; *) (exit {exit}) ;; esac").bytes());
         }
-        line.extend(b"; . ");
+        line.extend(b"; \\. ");
         line.extend(escaped(&path)?);
         match stdin_mode {
             StdinMode::Eof => line.extend(b" </dev/null"),
@@ -193,7 +191,7 @@ impl Shell {
 
     async fn source(&mut self, script: &str, secret: &str) -> io::Result<()> {
         // No quotes: of a line that an interrupt cuts in two, the rest must be harmless.
-        let mut line = format!("pipeway_report={secret} . ").into_bytes();
+        let mut line = format!("pipeway_report={secret} \\. ").into_bytes();
         line.extend(escaped(&self.folder.path().join(script))?);
         line.push(b'\n');
         self.control.write_all(&line).await
