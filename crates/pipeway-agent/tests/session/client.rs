@@ -37,7 +37,8 @@ pub struct End {
 }
 
 impl End {
-    /// The exit code that was told, as the last message before a normal close.
+    /// The exit code that was told, as the last message before a normal close. That of a shell
+    /// which was closed depends on what it was doing.
     #[track_caller]
     pub fn exit(&self) -> i64 {
         assert_eq!(self.close, Some(1000), "{self:?}");
