@@ -350,9 +350,8 @@ impl Session {
                     let _ = forget_typed(shell.terminal());
                 }
                 self.console.drain();
-                // The shell interrupts a program for every signal.
                 let exit = match running.last_signal {
-                    Some(signal) if exit == Signal::Interrupt.exit_code() => signal.exit_code(),
+                    Some(signal) if is_of_signal(exit) => signal.exit_code(),
                     _ => exit,
                 };
                 self.stage = Stage::Done(running, exit, folder);
@@ -459,6 +458,14 @@ async fn resend_due(stage: &Stage) {
         Stage::Running(Running { resend: Some((at, ..)), .. }) => sleep_until(*at).await,
         _ => std::future::pending().await,
     }
+}
+
+/// Whether an exit code says that a signal of a client's ended the program. Which one it was is
+/// not for certain: the shell interrupts the program for each, and where `$?` is such a code
+/// already it stays.
+fn is_of_signal(exit: i32) -> bool {
+    let signals = [Signal::Hangup, Signal::Interrupt, Signal::Quit, Signal::Terminate];
+    signals.iter().any(|signal| signal.exit_code() == exit)
 }
 
 fn internal(error: &io::Error) -> Fault {
