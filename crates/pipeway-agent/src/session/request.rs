@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn each_fault_has_its_code() {
-        assert_eq!(check(exec(), 0).ok().expect("a program").program, b":");
+        assert_eq!(check(exec(), 0).map(|request| request.program).expect("a program"), b":");
         assert_eq!(refused(|exec| exec.seq = 0), ErrorCode::ProtocolViolation);
         assert_eq!(refused(|exec| exec.seq = 2), ErrorCode::ProtocolViolation);
         assert_eq!(refused(|exec| exec.token_hex.truncate(31)), ErrorCode::BadRequest);

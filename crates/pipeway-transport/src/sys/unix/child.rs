@@ -307,13 +307,11 @@ impl Terminal {
         // The runtime hears of bytes only after the system has moved them here in the background.
         // The call itself makes the system do so (n_tty_read flushes the other side's buffer), so
         // that "nothing yet" is true of all that was written before.
-        match rustix::io::read(self.master.get_ref().as_fd(), buf.initialize_unfilled()) {
-            Ok(count) => {
-                buf.advance(count);
-                return Poll::Ready(Ok(()));
-            }
-            // Looked at below, where the runtime is told too.
-            Err(_) => {}
+        // Whatever else it says is looked at below, where the runtime is told too.
+        let at_once = rustix::io::read(self.master.get_ref().as_fd(), buf.initialize_unfilled());
+        if let Ok(count) = at_once {
+            buf.advance(count);
+            return Poll::Ready(Ok(()));
         }
         loop {
             let mut ready = ready!(self.master.poll_read_ready(cx))?;
