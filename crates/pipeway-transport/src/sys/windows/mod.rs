@@ -1,6 +1,8 @@
 //! Windows: local endpoints are named pipes.
 
 mod connect;
+#[cfg(feature = "console")]
+pub(crate) mod console;
 mod descriptor;
 mod listen;
 mod peer;
