@@ -159,7 +159,7 @@ mod tests {
     fn every_flag_of_a_bridge_is_told_as_its_source() {
         let text = "pipeway bridge --listen local:a --to local:b --name n --access owner --host preserve \
             --allow-method GET --allow-path /v1/** --allow-upgrade websocket --verify-server yes \
-            --allow-remote --token-file t --max-sessions 1 --max-sessions-per-peer 1 \
+            --allow-remote --token-file t --to-token-file t --max-sessions 1 --max-sessions-per-peer 1 \
             --max-head-size 1KiB --max-headers 1 --max-body-size none --connect-timeout 1s \
             --first-request-timeout 1s --head-timeout 1s --first-byte-timeout none \
             --body-idle-timeout 1s --answer-idle-timeout 1s --keep-alive-timeout 1s \
