@@ -23,7 +23,7 @@ use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
-pub(super) use script::Platform;
+pub(crate) use script::Platform;
 
 use crate::args::RemoteArgs;
 use crate::config::{check_token_file, time_text};

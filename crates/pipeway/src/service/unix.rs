@@ -198,7 +198,16 @@ pub(crate) fn exposed_to_others(path: &Path) -> Option<String> {
 /// Where the demonstration's service listens: a socket below `folder`, in one of its own that
 /// the listener makes for its owner alone.
 pub(crate) fn demo_service_endpoint(folder: &Path) -> Result<Endpoint, String> {
-    format!("unix:{}", folder.join("run").join("service.sock").display())
+    demo_endpoint(folder, "service.sock")
+}
+
+/// Where the demonstration's agent listens, beside its service.
+pub(crate) fn demo_agent_endpoint(folder: &Path) -> Result<Endpoint, String> {
+    demo_endpoint(folder, "agent.sock")
+}
+
+fn demo_endpoint(folder: &Path, name: &str) -> Result<Endpoint, String> {
+    format!("unix:{}", folder.join("run").join(name).display())
         .parse()
         .map_err(|error: pipeway_transport::EndpointParseError| error.to_string())
 }

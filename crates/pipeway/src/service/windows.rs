@@ -150,3 +150,10 @@ pub(crate) fn exposed_to_others(_path: &Path) -> Option<String> {
 pub(crate) fn demo_service_endpoint(_folder: &Path) -> Result<Endpoint, String> {
     Ok(Endpoint::Tcp((std::net::Ipv4Addr::LOCALHOST, 0).into()))
 }
+
+/// Where the demonstration's agent listens: a pipe.
+pub(crate) fn demo_agent_endpoint(_folder: &Path) -> Result<Endpoint, String> {
+    "npipe:pipeway-demo-inside"
+        .parse()
+        .map_err(|error: pipeway_transport::EndpointParseError| error.to_string())
+}
