@@ -1,9 +1,12 @@
 // A session in a terminal of pipeway's agent, by Node: with the WebSocket written out by hand over
 // `net`, or with the package `ws`. For Linux and for Windows.
 //
-//   node client.cjs hand|ws SOCKET FOLDER MODULES [TOKEN]
+//   node client.cjs hand|bytes|ws SOCKET FOLDER MODULES [TOKEN]
+//   node client.cjs paste|slow SOCKET FOLDER MODULES [TOKEN]
 //   node client.cjs many SOCKET FOLDER MODULES COUNT [TOKEN]
 //
+// `hand`, `bytes` (each byte in a write of its own) and `ws` are whole sessions, `paste` types a
+// mebibyte, `slow` does not read for a while, and `many` opens COUNT terminals at once.
 // SOCKET is a Unix socket or \\.\pipe\NAME. Into FOLDER go `sent` and `got`, everything that went
 // over the connection, and `report`, which ends with `done` if all was as it should be: standard
 // output that is a pipe does not work under Wine. MODULES is the folder that `ws` is in.
@@ -21,7 +24,7 @@ const count = mode === "many" ? Number(more.shift()) : 1;
 const [token] = more;
 const authorization = token === undefined ? {} : { Authorization: `Bearer ${token}` };
 
-const LIMIT_MS = 60_000;
+const LIMIT_MS = mode === "many" ? 120_000 : 60_000;
 const CONTINUATION = 0;
 const TEXT = 1;
 const CLOSE = 8;
@@ -32,8 +35,11 @@ const SHELL =
   "trap 'stty size' WINCH; trap 'echo \"[interrupted]\"' INT; stty size; " +
   "echo '[ready]'; while :; do read -r line && eval \"$line\"; done";
 
+const begun = Date.now();
+
 function tell(line) {
-  fs.appendFileSync(path.join(folder, "report"), `${line}\n`);
+  const time = Date.now() - begun;
+  fs.appendFileSync(path.join(folder, "report"), `${time} ms: ${line}\n`);
 }
 
 /** Keeps what goes over a connection. */
@@ -77,6 +83,7 @@ class ByHand {
     this.rest = Buffer.alloc(0);
     this.socket = net.connect(socketPath);
     this.tape = record(this.socket);
+    this.written = Promise.resolve();
     const key = randomBytes(16).toString("base64");
     const extra = token === undefined ? "" : `Authorization: Bearer ${token}\r\n`;
     let opened;
@@ -96,7 +103,7 @@ class ByHand {
     });
     this.socket.on("error", (error) => tell(`the connection broke: ${error.message}`));
     this.socket.on("close", () => this.inbox.put({ end: true }));
-    this.socket.write(
+    this.write(
       "GET /v1/stream HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n" +
         "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
         `Sec-WebSocket-Key: ${key}\r\n${extra}\r\n`,
@@ -156,7 +163,19 @@ class ByHand {
       payload.length < 126
         ? Buffer.from([first, 0x80 | payload.length])
         : Buffer.from([first, 0x80 | 126, payload.length >> 8, payload.length & 255]);
-    this.socket.write(Buffer.concat([head, mask, masked]));
+    this.write(Buffer.concat([head, mask, masked]));
+  }
+
+  write(data) {
+    if (mode !== "bytes") {
+      this.socket.write(data);
+      return;
+    }
+    for (const byte of Buffer.from(data)) {
+      // The next one only when the system has taken this one.
+      const written = () => new Promise((resolve) => this.socket.write(Buffer.from([byte]), resolve));
+      this.written = this.written.then(written);
+    }
   }
 
   /** In two frames. */
@@ -265,7 +284,7 @@ class Terminal {
 }
 
 async function session() {
-  const conversation = mode === "hand" ? new ByHand() : new ByPackage();
+  const conversation = mode === "ws" ? new ByPackage() : new ByHand();
   await conversation.open();
   tell("Sec-WebSocket-Accept is right");
   const terminal = new Terminal(conversation);
@@ -293,6 +312,52 @@ async function session() {
   fs.writeFileSync(path.join(folder, "got"), Buffer.concat(conversation.tape.got));
 }
 
+/** Bytes in which a lost, doubled or moved part shows; no control characters. */
+function pattern(length) {
+  const bytes = Buffer.alloc(length);
+  for (let at = 0; at < length; at += 1) bytes[at] = 32 + ((at * 31 + Math.floor(at / 95)) % 95);
+  return bytes.toString("latin1");
+}
+
+/** A mebibyte typed at once, which comes back. */
+async function paste() {
+  for (const conversation of [new ByHand(), new ByPackage()]) {
+    await conversation.open();
+    const terminal = new Terminal(conversation);
+    const text = pattern(1 << 20);
+    terminal.start(`stty raw -echo; echo '[ready]'; exec head -c ${text.length}`, 80, 24);
+    await terminal.sees("[ready]\n");
+    for (let at = 0; at < text.length; at += 20_000) terminal.type(text.slice(at, at + 20_000));
+    assert.equal(await terminal.exit(), 0);
+    assert.ok(terminal.screen === text, `${terminal.screen.length} bytes came back, not the same`);
+    tell("a mebibyte came back whole");
+  }
+}
+
+/** Output that is not read until others have been served for a while. */
+async function slow() {
+  const conversation = new ByHand();
+  await conversation.open();
+  const terminal = new Terminal(conversation);
+  terminal.start("stty -onlcr; echo '[ready]'; seq 1 300000", 80, 24);
+  await terminal.sees("[ready]\n");
+  conversation.socket.pause();
+  for (let round = 0; round < 50; round += 1) {
+    const other = new ByHand();
+    await other.open();
+    const quick = new Terminal(other);
+    quick.start(`exit ${round}`, 80, 24);
+    assert.equal(await quick.exit(), round);
+  }
+  tell("others were served meanwhile");
+  conversation.socket.resume();
+  assert.equal(await terminal.exit(), 0);
+  let expected = "";
+  for (let number = 1; number <= 300_000; number += 1) expected += `${number}\n`;
+  assert.ok(terminal.screen === expected, `${terminal.screen.length} bytes, not in order`);
+  tell("all of it came in order");
+}
+
 /** Many at once, each with something of its own. */
 async function many() {
   let open = 0;
@@ -307,7 +372,10 @@ async function many() {
     terminal.start(SHELL, 80, 24);
     await terminal.sees("[ready]");
     open += 1;
-    if (open === count) allOpen();
+    if (open === count) {
+      tell(`${count} terminals are open`);
+      allOpen();
+    }
     await all;
     terminal.type(`echo mine-$((${number}*7))\n`);
     await terminal.sees(`mine-${number * 7}\r\n`);
@@ -326,7 +394,8 @@ const timer = setTimeout(() => {
 }, LIMIT_MS);
 
 fs.writeFileSync(path.join(folder, "report"), "");
-(mode === "many" ? many() : session()).then(
+const work = { many, paste, slow }[mode] ?? session;
+work().then(
   () => {
     clearTimeout(timer);
     tell("done");

@@ -88,7 +88,16 @@ pub fn children(pid: u32) -> Vec<String> {
 
 /// The memory that a process holds, in KiB.
 pub fn resident_kib(pid: u32) -> u64 {
+    kib(pid, "VmRSS:")
+}
+
+/// The most that it has held, in KiB.
+pub fn peak_kib(pid: u32) -> u64 {
+    kib(pid, "VmHWM:")
+}
+
+fn kib(pid: u32, name: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    let line = status.lines().find(|line| line.starts_with(name)).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::conversation::{ByHand, Came, Conversation, Tap};
 use crate::harness::WATCHDOG;
-use crate::presence::{children, resident_kib};
+use crate::presence::{children, peak_kib, resident_kib};
 use crate::scene::{Place, Scene};
 use crate::terminal::{Terminal, Told, typed};
 use crate::wire::{CONTINUATION, Frame, TEXT, handshake};
@@ -65,7 +65,8 @@ fn output<C: Conversation>(terminal: &mut Terminal<C>, length: usize) -> Vec<u8>
 #[test]
 fn output_that_is_not_read_waits_and_comes_in_order() {
     const LAST: u32 = 3_000_000;
-    const GROWTH_KIB: u64 = 16 * 1024;
+    // What is kept of 26 MB; 0.4 MB were measured.
+    const GROWTH_KIB: u64 = 4 * 1024;
     let scene = Scene::new(Place::Socket, &[]);
     let mut rounds = Rounds::new(&scene.socket());
     rounds.go();
@@ -75,17 +76,12 @@ fn output_that_is_not_read_waits_and_comes_in_order() {
     let cmd = format!("stty -onlcr; echo '[ready]'; seq 1 {LAST}");
     let mut terminal = Terminal::start(ByHand::open(&scene.socket(), None), &cmd, 80, 24);
     terminal.sees("[ready]\n");
-    let mut most = [0; 2];
     // Nothing of the output is read meanwhile, and everybody else is served.
-    for _ in 0..2000 {
-        rounds.go();
-        most = [most[0].max(resident_kib(pids[0])), most[1].max(resident_kib(pids[1]))];
-    }
+    (0..2000).for_each(|_| rounds.go());
     assert_ne!(children(pids[0]), [""; 0], "the command waits");
-    for at in 0..2 {
-        let growth = most[at].saturating_sub(before[at]);
-        eprintln!("GROWTH {growth}");
-        assert!(growth < GROWTH_KIB, "{growth} KiB more than {} KiB", before[at]);
+    for (pid, before) in pids.into_iter().zip(before) {
+        let growth = peak_kib(pid).saturating_sub(before);
+        assert!(growth < GROWTH_KIB, "{growth} KiB more than {before} KiB");
     }
     let mut rest = std::mem::take(&mut terminal.unseen);
     let mut next = 1;

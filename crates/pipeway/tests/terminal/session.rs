@@ -88,8 +88,8 @@ pub fn agree(client: &Recording, agent: &Recording, upgrades: &[Value], expected
     assert_eq!(event["url.path"], "/v1/stream", "{event}");
     assert_eq!(event["http.response.status_code"], 101, "{event}");
     assert_eq!(event["network.protocol.name"], "websocket", "{event}");
-    // The agent closes first, as a server does after the closing handshake.
-    assert_eq!(event["end"], "upstream_closed", "{event}");
+    // After the closing handshake either may close first.
+    assert!(event["end"] == "upstream_closed" || event["end"] == "client_closed", "{event}");
     assert!(event.get("error.type").is_none(), "{event}");
     assert!(event["peer.pid"].as_u64().unwrap() > 0, "{event}");
 }
