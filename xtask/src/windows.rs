@@ -5,6 +5,7 @@
 //! machine lacks is named and left out; with `--strict` that is a failure.
 
 mod start;
+mod terminal;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -184,7 +185,8 @@ impl Kit {
         tests.arg("--config-file").arg(self.root.join("xtask/windows/nextest.toml"));
         wine.environment(&mut tests);
         finish(tests, TEST_LIMIT)?;
-        self.drive_program(&wine)
+        self.drive_program(&wine)?;
+        self.prove_terminal(&wine)
     }
 
     /// `pipeway.exe` between clients and a service that were written elsewhere.
