@@ -132,6 +132,15 @@ impl Child {
     }
 }
 
+impl Drop for Child {
+    fn drop(&mut self) {
+        // The job ends with its handle. Its terminal would live on with nobody in it.
+        if let Some(terminal) = &self.terminal {
+            terminal.console.close();
+        }
+    }
+}
+
 impl InTerminal {
     /// Types Ctrl-C. Whether it was typed, or will be by the runtime as soon as there is room.
     fn interrupt(&self) -> bool {
@@ -200,20 +209,25 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let mut after_the_first = 0;
-            for round in 0..40 {
+            for round in 0..15 {
                 let (mut waited, _pipes) = Child::piped(&Program::script("exit 3")).unwrap();
                 assert_eq!(waited.wait().await.unwrap(), 3);
                 let (mut ended, _pipes) = Child::piped(&Program::script("pause")).unwrap();
                 ended.end(KILLED).await;
                 drop(Child::piped(&Program::script("pause")).unwrap());
                 Child::piped(&Program::new("pipeway-no-such-program")).unwrap_err();
+                let (mut seen, mut terminal) =
+                    Child::in_terminal(&Program::script("exit 3"), TerminalSize::default())
+                        .unwrap();
+                tokio::io::copy(&mut terminal, &mut tokio::io::sink()).await.unwrap();
+                assert_eq!(seen.wait().await.unwrap(), 3);
                 if round == 4 {
                     after_the_first = handles();
                 }
             }
-            // A hundred children, and some that the runtime has not let go of yet.
+            // Forty children, and some that the runtime has not let go of yet.
             let after = handles();
-            assert!(after < after_the_first + 30, "{after_the_first} were open, now {after}");
+            assert!(after < after_the_first + 20, "{after_the_first} were open, now {after}");
         });
     }
 }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 use windows_sys::Win32::Foundation::{
-    HANDLE, HANDLE_FLAG_INHERIT, INVALID_HANDLE_VALUE, SetHandleInformation,
+    HANDLE, HANDLE_FLAG_INHERIT, INVALID_HANDLE_VALUE, STATUS_CONTROL_C_EXIT, SetHandleInformation,
 };
 use windows_sys::Win32::System::Threading::{
     CREATE_NO_WINDOW, CREATE_UNICODE_ENVIRONMENT, CreateProcessW, DeleteProcThreadAttributeList,
@@ -25,6 +25,10 @@ use windows_sys::Win32::System::Threading::{
 use super::command::Command;
 use super::console::Console;
 use super::job::Job;
+use crate::child::Signal;
+
+/// The exit code of a program that a typed Ctrl-C ended (STATUS_CONTROL_C_EXIT).
+const CONTROL_C: u32 = STATUS_CONTROL_C_EXIT.cast_unsigned();
 
 /// A started process.
 #[derive(Debug)]
@@ -142,7 +146,7 @@ impl Process {
         if unsafe { GetExitCodeProcess(self.handle.as_raw_handle(), &raw mut code) } == 0 {
             return Err(io::Error::last_os_error());
         }
-        Ok(code.cast_signed())
+        Ok(if code == CONTROL_C { Signal::Interrupt.exit_code() } else { code.cast_signed() })
     }
 }
 
