@@ -346,8 +346,9 @@ fn environment(command: &mut Command, prefix: &Path) {
     command
         .env("WINEPREFIX", prefix)
         .env("WINEDEBUG", "-all")
-        // Neither .NET nor a browser: Wine would offer to download them.
-        .env("WINEDLLOVERRIDES", "mscoree,mshtml=")
+        // Neither .NET nor a browser: Wine would offer to download them. Nor a desktop: a console
+        // starts one for its first key, and waits twenty seconds for it.
+        .env("WINEDLLOVERRIDES", "mscoree,mshtml=;explorer.exe=d")
         .env_remove("DISPLAY")
         .env_remove("WAYLAND_DISPLAY");
 }
