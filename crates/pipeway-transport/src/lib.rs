@@ -50,6 +50,8 @@ mod backoff;
 #[cfg(feature = "child")]
 pub mod child;
 mod connect;
+#[cfg(feature = "console")]
+pub mod console;
 mod endpoint;
 mod error;
 mod limit;

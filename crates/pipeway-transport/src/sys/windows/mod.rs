@@ -3,6 +3,8 @@
 #[cfg(feature = "child")]
 pub(crate) mod child;
 mod connect;
+#[cfg(feature = "console")]
+pub(crate) mod console;
 mod descriptor;
 mod listen;
 mod peer;
