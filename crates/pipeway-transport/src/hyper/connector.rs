@@ -13,7 +13,7 @@ use tower_service::Service;
 use super::uri_endpoint;
 use crate::{ConnectOptions, Endpoint, Error, ErrorKind, Stream, connect};
 
-/// Connects to one endpoint, whatever the URI says; see the [module](self).
+/// Connects to one endpoint, whatever the URI says; see the [module](super).
 ///
 /// A URI that asks for TLS (`https`, `wss`) is refused with [`ErrorKind::Unsupported`] unless a
 /// TLS connector stands on top: nothing here encrypts. The other errors are
