@@ -310,7 +310,8 @@ impl Child {
     }
 
     /// Ends the child and its group, the terminal's foreground group too: SIGHUP, and SIGKILL for
-    /// what is left after `grace`. Returns when they are gone. Not cancel safe: a dropped future
+    /// what is left after `grace`. Returns when they are gone (or a few seconds later, where the
+    /// system can't end what was killed); once [`wait`](Child::wait) has seen the end, at once. Not cancel safe: a dropped future
     /// may leave the group hung up and not yet killed, which dropping the child then does.
     pub async fn end(&mut self, grace: Duration) {
         self.inner.end(grace).await;
@@ -328,6 +329,9 @@ fn not_started(program: &Program, error: io::Error) -> Error {
             (ErrorKind::Permission, "see whether it may be executed by this user")
         }
         io::ErrorKind::Unsupported => (ErrorKind::Unsupported, "see the system's message"),
+        io::ErrorKind::ArgumentListTooLong => {
+            (ErrorKind::Unsupported, "write a command or variables that long into a file")
+        }
         _ => (ErrorKind::Io, "the system may be out of processes, files or memory"),
     };
     Error::new(kind, format!("can't start {name}")).hint(hint).source(error)

@@ -80,6 +80,7 @@ mod path;
 mod peer;
 mod stream;
 mod sys;
+mod token;
 #[cfg(feature = "tungstenite")]
 pub mod websocket;
 
@@ -93,3 +94,4 @@ pub use listen::{ListenOptions, Listener};
 pub use mode::Mode;
 pub use peer::Peer;
 pub use stream::{Probe, Stream};
+pub use token::Token;

@@ -1,5 +1,6 @@
 //! The command line, as plain data.
 
+mod agent;
 mod bridge;
 mod client;
 
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use agent::AgentArgs;
 pub(crate) use bridge::BridgeArgs;
 pub(crate) use client::{ClientArgs, CurlArgs, DataArgs, WsArgs};
 
@@ -48,6 +50,8 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Say what is wrong in a configuration file, or print what it resolves to
     Check(ServeArgs),
+    /// Run commands and terminals for clients of an endpoint until stopped
+    Agent(AgentArgs),
     /// Send one HTTP request to an endpoint, with curl's options
     Curl(Box<CurlArgs>),
     /// Talk WebSocket with an endpoint: lines in, messages out
@@ -147,7 +151,7 @@ mod tests {
     fn every_flag_of_a_bridge_is_told_as_its_source() {
         let text = "pipeway bridge --listen local:a --to local:b --name n --access owner --host preserve \
             --allow-method GET --allow-path /v1/** --allow-upgrade websocket --verify-server yes \
-            --allow-remote --token-file t --max-sessions 1 --max-sessions-per-peer 1 \
+            --allow-remote --token-file t --to-token-file t --max-sessions 1 --max-sessions-per-peer 1 \
             --max-head-size 1KiB --max-headers 1 --max-body-size none --connect-timeout 1s \
             --first-request-timeout 1s --head-timeout 1s --first-byte-timeout none \
             --body-idle-timeout 1s --answer-idle-timeout 1s --keep-alive-timeout 1s \

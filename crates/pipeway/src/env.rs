@@ -1,8 +1,8 @@
 //! The environment variables that the program reads: all of them, and nothing else.
 //!
-//! What decides who may do what (`listen`, `to`, `access`, `token_file`, `allow_remote`,
-//! `verify_server`, methods, paths, upgrades, host) is never taken from the environment: it
-//! would be invisible where a configuration is reviewed.
+//! What decides who may do what (`listen`, `to`, `access`, `token_file`, `to_token_file`,
+//! `allow_remote`, `verify_server`, methods, paths, upgrades, host) is never taken from the
+//! environment: it would be invisible where a configuration is reviewed.
 
 macro_rules! variables {
     ($($(#[doc = $doc:literal])+ $name:ident = $text:literal;)*) => {

@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         Command::Bridge(args) => in_runtime(command::bridge(*args)),
         Command::Serve(args) => in_runtime(command::serve(args)),
         Command::Check(args) => command::check(args),
+        Command::Agent(args) => in_runtime(command::agent(args)),
         Command::Curl(args) => in_runtime(command::curl(*args)),
         Command::Ws(args) => in_runtime(command::ws(args)),
         Command::Demo => in_runtime(command::demo()),

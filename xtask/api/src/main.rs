@@ -146,7 +146,6 @@ fn format_of(json: &Path) -> Result<u32, String> {
 fn list(json: &Path) -> Result<String, String> {
     let api = public_api::Builder::from_rustdoc_json(json)
         .omit_blanket_impls(true)
-        .omit_auto_derived_impls(true)
         .build()
         .map_err(|error| format!("{}: {error}", json.display()))?;
     let lines: Vec<String> =

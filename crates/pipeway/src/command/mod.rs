@@ -1,5 +1,6 @@
 //! The commands.
 
+mod agent;
 mod check;
 mod client;
 mod curl;
@@ -7,6 +8,7 @@ mod demo;
 mod serve;
 mod ws;
 
+pub(crate) use agent::agent;
 pub(crate) use check::check;
 pub(crate) use curl::curl;
 pub(crate) use demo::demo;
