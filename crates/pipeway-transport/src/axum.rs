@@ -7,7 +7,7 @@
 //! ```
 //! use axum::{Router, routing::get};
 //! use pipeway_transport::axum::ServeListener;
-//! use pipeway_transport::{ListenOptions, Listener, Peer};
+//! use pipeway_transport::{Endpoint, ListenOptions, Listener, Peer};
 //!
 //! async fn whoami(peer: Peer) -> String {
 //!     format!("you are process {:?}", peer.pid)
@@ -15,9 +15,9 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let endpoint = format!("local:pipeway-doc-axum-{}", std::process::id()).parse()?;
+//! # let endpoint: Endpoint = format!("local:pipeway-doc-axum-{}", std::process::id()).parse()?;
 //! # if false {
-//! let endpoint = "local:greeter".parse()?;
+//! let endpoint: Endpoint = "local:greeter".parse()?;
 //! # }
 //! let listener = Listener::bind(&endpoint, &ListenOptions::default())?;
 //! let listener = ServeListener::new(listener, |error| eprintln!("not accepted: {error}"));

@@ -21,8 +21,8 @@
 //! use hyper_util::client::legacy::Client;
 //! use hyper_util::rt::TokioExecutor;
 //! use pipeway_transport::hyper::Connector;
-//! use pipeway_transport::{ConnectOptions, Mode};
-//! # use pipeway_transport::{Endpoint, ListenOptions, Listener};
+//! use pipeway_transport::{ConnectOptions, Endpoint, Mode};
+//! # use pipeway_transport::{ListenOptions, Listener};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -39,7 +39,7 @@
 //! #     let _ = hyper::server::conn::http1::Builder::new().serve_connection(io, answer).await;
 //! # });
 //! # if false {
-//! let endpoint = "local:greeter".parse()?;
+//! let endpoint: Endpoint = "local:greeter".parse()?;
 //! # }
 //! let connector = Connector::new(endpoint, ConnectOptions::default());
 //! let client: Client<_, Empty<&[u8]>> = Client::builder(TokioExecutor::new()).build(connector);

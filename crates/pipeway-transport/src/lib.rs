@@ -95,3 +95,8 @@ pub use mode::Mode;
 pub use peer::Peer;
 pub use stream::{Probe, Stream};
 pub use token::Token;
+
+/// The documentation's page for Rust programmers, whose examples are tests of this crate.
+#[cfg(all(doctest, feature = "axum", feature = "hyper", feature = "tungstenite"))]
+#[doc = include_str!("../../../docs/library.md")]
+struct LibraryPage;

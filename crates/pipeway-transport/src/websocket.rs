@@ -14,13 +14,13 @@
 //! ```
 //! use futures_util::{SinkExt, StreamExt};
 //! use pipeway_transport::websocket::{self, Options, tungstenite::Message};
-//! use pipeway_transport::{ConnectOptions, ListenOptions, Listener};
+//! use pipeway_transport::{ConnectOptions, Endpoint, ListenOptions, Listener};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let endpoint = format!("local:pipeway-doc-websocket-{}", std::process::id()).parse()?;
+//! # let endpoint: Endpoint = format!("local:pipeway-doc-websocket-{}", std::process::id()).parse()?;
 //! # if false {
-//! let endpoint = "local:echo".parse()?;
+//! let endpoint: Endpoint = "local:echo".parse()?;
 //! # }
 //! let mut listener = Listener::bind(&endpoint, &ListenOptions::default())?;
 //! tokio::spawn(async move {
