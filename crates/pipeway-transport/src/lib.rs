@@ -47,6 +47,8 @@
 
 mod access;
 mod backoff;
+#[cfg(feature = "child")]
+pub mod child;
 mod connect;
 mod endpoint;
 mod error;

@@ -7,8 +7,13 @@ use super::Finding;
 use crate::process::{self, Show};
 
 /// The crates by floor. A crate depends on lower floors only, in its tests too.
-const FLOORS: &[(&str, u32)] =
-    &[("pipeway-transport", 1), ("pipeway-telemetry", 2), ("pipeway-bridge", 3), ("pipeway", 4)];
+const FLOORS: &[(&str, u32)] = &[
+    ("pipeway-transport", 1),
+    ("pipeway-telemetry", 2),
+    ("pipeway-bridge", 3),
+    ("pipeway-agent", 3),
+    ("pipeway", 4),
+];
 
 /// What few crates may depend on, and which (tests may use anything).
 const USERS: &[(&str, &[&str])] = &[

@@ -1,6 +1,8 @@
 //! Unix: local endpoints are Unix sockets.
 
 mod activation;
+#[cfg(feature = "child")]
+pub(crate) mod child;
 mod folder;
 mod group;
 mod limit;
