@@ -31,7 +31,7 @@ LARGE = 4_000_000
 # Each piece is awaited by the client before it lets the cell go on: what holds pieces back, hangs.
 PIECES = """
 for number in range(5):
-    print(f"piece {number}\n", end="", flush=True)
+    print(f"piece {number}\\n", end="", flush=True)
     assert input() == f"seen {number}"
 6 * 7
 """
