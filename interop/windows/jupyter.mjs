@@ -39,7 +39,7 @@ async function startJupyter(place, socket) {
   const options = [
     "--no-browser",
     "--allow-root",
-    // The kernels' channels are Unix sockets too: nothing listens on a port.
+    // The kernels' channels are Unix sockets too, in place of loopback ports.
     "--KernelManager.transport=ipc",
     // By default it drops what a kernel prints beyond a megabyte a second.
     "--ZMQChannelsWebsocketConnection.iopub_data_rate_limit=1e9",
@@ -50,9 +50,12 @@ async function startJupyter(place, socket) {
   const over = once(jupyter, "close");
   atTheEnd(async () => {
     jupyter.kill("SIGTERM");
-    const timer = setTimeout(() => jupyter.kill("SIGKILL"), 30_000);
-    await over;
-    clearTimeout(timer);
+    const kill = setTimeout(() => jupyter.kill("SIGKILL"), 30_000);
+    const late = new Promise((_, reject) => {
+      setTimeout(() => reject(new Error("Jupyter, or a kernel of it, does not end")), 45_000).unref();
+    });
+    await Promise.race([over, late]);
+    clearTimeout(kill);
   });
   const log = fs.createWriteStream(file("jupyter.log"));
   const lines = readline.createInterface({ input: jupyter.stderr });

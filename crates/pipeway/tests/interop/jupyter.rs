@@ -22,7 +22,7 @@ fn jupyter(folder: &Path) -> Running {
         }
     }
     command.args(["-m", "jupyter_server", "--no-browser", "--allow-root"]);
-    // The kernels' channels are Unix sockets too: nothing listens on a port.
+    // The kernels' channels are Unix sockets too, in place of loopback ports.
     command.arg("--KernelManager.transport=ipc");
     // By default it drops what a kernel prints beyond a megabyte a second.
     command.arg("--ZMQChannelsWebsocketConnection.iopub_data_rate_limit=1e9");
