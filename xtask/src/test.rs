@@ -355,8 +355,17 @@ fn windows(machine: &mut Machine, found: &mut Found) -> Outcome {
         Ok(own) => own,
         Err(error) => return Outcome::Failed(format!("this program's file is unknown: {error}")),
     };
+    let interop = prepare_interop(machine);
     let mut command = machine.command(own);
     command.arg("windows");
+    match interop {
+        Ok(python) => command.envs(python.map(|python| ("PIPEWAY_PYTHON", python))),
+        Err(why) if machine.ci && machine.debian => {
+            return Outcome::Failed(format!("other people's servers can't be had: {why}"));
+        }
+        // What is left out for it is told by name.
+        Err(_) => &mut command,
+    };
     if machine.ci && machine.debian {
         command.arg("--strict");
     }

