@@ -1,5 +1,7 @@
 //! Windows: local endpoints are named pipes.
 
+#[cfg(feature = "child")]
+pub(crate) mod child;
 mod connect;
 #[cfg(feature = "console")]
 pub(crate) mod console;
