@@ -57,6 +57,7 @@ const STEPS: &[Step] = &[
     Step { name: "deny", run: deny },
     Step { name: "clippy", run: clippy },
     Step { name: "docs", run: docs },
+    Step { name: "api", run: api },
     Step { name: "tests", run: tests },
     Step { name: "doctests", run: doctests },
     Step { name: "demo", run: demo },
@@ -215,6 +216,19 @@ fn docs(machine: &mut Machine, _: &mut Found) -> Outcome {
     command.args(["doc", "--workspace", "--no-deps", "--all-features", "--locked"]);
     command.env("RUSTDOCFLAGS", "-D warnings");
     shown(&mut command, 20 * MINUTE)
+}
+
+fn api(machine: &mut Machine, found: &mut Found) -> Outcome {
+    let mut command = cargo(machine);
+    command.args(crate::api::arguments_for("check"));
+    let (text, outcome) = outcome_of(process::run(&mut command, 20 * MINUTE, Show::Live));
+    // A newer compiler's format is no failure, in CI either: nothing here can read it yet.
+    found.left_out = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("left out: "))
+        .map(|why| format!("the snapshots ({why})"))
+        .collect();
+    outcome
 }
 
 fn tests(machine: &mut Machine, found: &mut Found) -> Outcome {

@@ -7,6 +7,7 @@
 
 mod drive;
 mod start;
+mod terminal;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -27,6 +28,9 @@ const DEBIAN_PACKAGES: &str = "apt-get install -y --no-install-recommends rustc-
 
 /// The crates whose tests run under Wine.
 const TESTED: [&str; 4] = ["pipeway-transport", "pipeway-telemetry", "pipeway-bridge", "pipeway"];
+
+/// Everything but the tools that run on the developer's own system.
+const PRODUCT: [&str; 5] = ["--workspace", "--exclude", "xtask", "--exclude", "api-snapshot"];
 
 /// The argument after which a program and its own arguments stand; used by cargo and nextest.
 const START: &str = "start";
@@ -132,7 +136,7 @@ impl Kit {
     fn build(&mut self) -> Result<(), String> {
         step("building for Windows");
         let mut build = self.cargo("build");
-        build.args(["--workspace", "--exclude", "xtask", "--all-targets"]);
+        build.args(PRODUCT).args(["--all-targets", "--all-features"]);
         finish(build, BUILD_LIMIT)
     }
 
@@ -150,7 +154,7 @@ impl Kit {
         // By its path: `cargo clippy` would find another toolchain's.
         let mut lint = self.with_environment(Command::new(clippy));
         lint.arg("clippy").args(self.target_arguments());
-        lint.args(["--workspace", "--exclude", "xtask", "--all-targets"]);
+        lint.args(PRODUCT).args(["--all-targets", "--all-features"]);
         lint.args(["--", "-D", "warnings"]);
         // For this target the macro's expansion of a `const` value looks like one that is not.
         lint.args(["-A", "clippy::missing_const_for_thread_local"]);
@@ -176,16 +180,18 @@ impl Kit {
         let packages = TESTED.iter().flat_map(|package| ["--package", package]);
         // By cargo itself: nextest would start each test program to list its tests.
         let mut build = self.cargo("test");
-        build.args(packages.clone()).arg("--no-run");
+        build.args(packages.clone()).args(["--all-features", "--no-run"]);
         finish(build, BUILD_LIMIT)?;
         let wine = Wine::start(self, wine, server)?;
         step("running the tests under Wine");
         let mut tests = self.with_environment(Command::new(nextest));
         tests.args(["nextest", "run"]).args(self.target_arguments()).args(packages);
+        tests.arg("--all-features");
         tests.arg("--config-file").arg(self.root.join("xtask/windows/nextest.toml"));
         wine.environment(&mut tests);
         finish(tests, TEST_LIMIT)?;
-        self.drive(&wine)
+        self.drive(&wine)?;
+        self.prove_terminal(&wine)
     }
 
     fn cargo(&self, command: &str) -> Command {
@@ -319,8 +325,9 @@ fn environment(command: &mut Command, prefix: &Path) {
     command
         .env("WINEPREFIX", prefix)
         .env("WINEDEBUG", "-all")
-        // Neither .NET nor a browser: Wine would offer to download them.
-        .env("WINEDLLOVERRIDES", "mscoree,mshtml=")
+        // Neither .NET nor a browser: Wine would offer to download them. Nor a desktop: a console
+        // starts one for its first key, and waits twenty seconds for it.
+        .env("WINEDLLOVERRIDES", "mscoree,mshtml=;explorer.exe=d")
         .env_remove("DISPLAY")
         .env_remove("WAYLAND_DISPLAY");
 }

@@ -46,7 +46,6 @@ mod server;
 mod session;
 mod shared;
 mod shutdown;
-mod token;
 
 pub use config::{BridgeConfig, HostRule, Limits, Policy, Timeouts};
 pub use error::ConfigError;

@@ -1,6 +1,7 @@
 //! Accepting clients until the order to stop.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +15,8 @@ use crate::head::RequestRules;
 use crate::policy::PolicyRules;
 use crate::session::Session;
 use crate::shared::{HopText, Setup, Shared, Stage};
-use crate::token::Token;
 use crate::{BridgeConfig, ConfigError, Shutdown};
+use pipeway_transport::Token;
 
 /// The pause after a failed accept, such as one for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -124,7 +125,7 @@ impl BridgeConfig {
             }
         }
         let token = match (&self.token_file, listens_on_tcp) {
-            (Some(path), true) => Some(Token::from_file(path)?),
+            (Some(path), true) => Some(read_token(path)?),
             (None, false) => None,
             (None, true) => {
                 return Err(ConfigError::new(format!(
@@ -145,6 +146,7 @@ impl BridgeConfig {
             max_body_bytes: limits.max_body_bytes,
             policy: PolicyRules::new(&self.policy)?,
             token,
+            upstream_token: self.upstream_token_file.as_deref().map(read_token).transpose()?,
             loopback_names_only: listens_on_tcp && !self.allow_remote,
             spans: self.events.is_enabled(),
         })
@@ -273,6 +275,14 @@ fn tell(shared: &Shared, kind: EventKind) {
     event.transport = Some(shared.transport.hop());
     event.socket_activation = shared.is_activated;
     shared.events.emit(&event);
+}
+
+fn read_token(path: &Path) -> Result<Token, ConfigError> {
+    use std::error::Error as _;
+    Token::from_file(path).map_err(|error| {
+        let source = error.source().map_or(String::new(), |source| format!(": {source}"));
+        ConfigError::new(format!("{error}{source}"))
+    })
 }
 
 struct CutOnDrop(Arc<Shared>);

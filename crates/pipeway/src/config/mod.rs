@@ -24,6 +24,7 @@ pub(crate) use value::{
     Count, EventsTo, Item, List, MethodItem, Name, NoneOr, PathItem, Size, Time, TimeOrZero,
     UpgradeItem, Value, Verify, is_token, seconds_or_time, time_text,
 };
+pub(crate) use verify::token_file as check_token_file;
 
 use crate::exit::Exit;
 use crate::output::{Failure, talk};
@@ -290,6 +291,7 @@ fn to_config(bridge: BridgeSettings, events: &Sink) -> BridgeConfig {
     config.access = bridge.access.value;
     config.allow_remote = bridge.allow_remote.value;
     config.token_file = bridge.token_file.value;
+    config.upstream_token_file = bridge.to_token_file.value;
     config.verify_server = bridge.verify_server.value.0;
     config.policy = Policy {
         methods: bridge.methods.value.into_items(),

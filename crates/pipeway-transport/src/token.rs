@@ -1,32 +1,54 @@
-//! The token that clients of a TCP listener must show.
+//! The token that clients of a port must show, since a port has no owner.
 
 use std::fmt;
+use std::io;
 use std::path::Path;
 
-use crate::ConfigError;
+use crate::{Error, ErrorKind};
 
-/// A secret that is never printed.
-pub(crate) struct Token(Vec<u8>);
+/// The secret that clients of a loopback port show as `Authorization: Bearer TOKEN`, since a port
+/// has no owner. It is never printed.
+#[derive(Clone)]
+pub struct Token(Vec<u8>);
 
 impl Token {
-    /// Reads the token from `path`: one line of at least 16 visible ASCII characters.
-    pub(crate) fn from_file(path: &Path) -> Result<Self, ConfigError> {
+    /// Reads the token from the file at `path`: one line of at least 16 visible ASCII characters.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`], [`Permission`](ErrorKind::Permission) or [`Io`](ErrorKind::Io)
+    /// for a file that can't be read, and [`Insecure`](ErrorKind::Insecure) for one that has no
+    /// such line.
+    pub fn from_file(path: &Path) -> Result<Self, Error> {
         let text = std::fs::read(path).map_err(|error| {
-            ConfigError::new(format!("token_file {} can't be read: {error}", path.display()))
+            let kind = match error.kind() {
+                io::ErrorKind::NotFound => ErrorKind::NotFound,
+                io::ErrorKind::PermissionDenied => ErrorKind::Permission,
+                _ => ErrorKind::Io,
+            };
+            Error::new(kind, format!("token_file {} can't be read", path.display())).source(error)
         })?;
         let token = text.trim_ascii();
         if token.len() < 16 || !token.iter().all(u8::is_ascii_graphic) {
-            return Err(ConfigError::new(format!(
-                "token_file {} must have one line of at least 16 visible ASCII characters",
-                path.display()
-            )));
+            return Err(Error::new(
+                ErrorKind::Insecure,
+                format!(
+                    "token_file {} must have one line of at least 16 visible ASCII characters",
+                    path.display()
+                ),
+            ));
         }
         Ok(Token(token.to_vec()))
     }
 
+    /// The value of `Authorization` that shows this token.
+    pub fn authorization(&self) -> Vec<u8> {
+        [b"Bearer ", self.0.as_slice()].concat()
+    }
+
     /// Whether `authorization` is `Bearer` and this token. Takes the same time for every wrong
     /// token of the right length.
-    pub(crate) fn is_shown_by(&self, authorization: &[u8]) -> bool {
+    pub fn is_shown_by(&self, authorization: &[u8]) -> bool {
         let Some((scheme, shown)) = authorization.split_at_checked(7) else { return false };
         if !scheme.eq_ignore_ascii_case(b"bearer ") {
             return false;
@@ -57,6 +79,7 @@ mod tests {
         for wrong in [&b""[..], b"Bearer ", b"Bearer 0123456789abcdeF", b"Basic 0123456789abcdef"] {
             assert!(!token.is_shown_by(wrong));
         }
+        assert!(token.is_shown_by(&token.authorization()));
         assert_eq!(format!("{token:?}"), "Token(..)");
     }
 
