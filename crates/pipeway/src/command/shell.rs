@@ -50,7 +50,7 @@ async fn run(args: ShellArgs) -> Result<i32, Failure> {
         opened = open(&args, &remote, is_typed) => opened,
         signal = signals.next() => return Ok(signal.exit_code()),
     };
-    let (socket, platform) = opened?;
+    let Opened { socket, platform, size } = opened?;
     let raw = if is_typed { Some(make_raw()?) } else { None };
 
     let (sink, stream) = socket.split();
@@ -60,6 +60,7 @@ async fn run(args: ShellArgs) -> Result<i32, Failure> {
         escapes: Escapes::new(is_typed && !args.no_escape),
         is_typed,
         platform,
+        size,
         signals,
         resizes,
         jobs,
@@ -69,7 +70,7 @@ async fn run(args: ShellArgs) -> Result<i32, Failure> {
     let ended = tokio::select! {
         ended = incoming.run(stream) => ended,
         () = send(sink, message_rx) => unreachable!("the sender waits for ever"),
-        left = outgoing.run() => left_by(left, &remote),
+        left = outgoing.run() => Ok(End::Left(left)),
     };
     let in_order = matches!(&ended, Ok(End::Exited(_)));
     if raw.is_some() && !in_order && io::stdout().is_terminal() {
@@ -77,35 +78,37 @@ async fn run(args: ShellArgs) -> Result<i32, Failure> {
         let _ = tokio::time::timeout(CLOSE_WAIT, Output::stdout().write(CALM.to_vec())).await;
     }
     drop(raw);
-    Ok(match ended? {
-        End::Exited(code) | End::Left(code) => code,
-    })
+    match ended? {
+        End::Exited(code) => Ok(code),
+        End::Left(Left::Signal(signal)) => Ok(signal.exit_code()),
+        End::Left(Left::Escape) => {
+            talk(&format!("left {}", remote.endpoint()));
+            Err(Failure::told(Exit::Own))
+        }
+        End::Unread => Ok(BROKEN_PIPE),
+    }
 }
 
 /// How it ended.
 enum End {
     /// The command did, with this code.
     Exited(i32),
-    /// We left, with this code.
-    Left(i32),
+    /// We left.
+    Left(Left),
+    /// Nobody reads our output any more.
+    Unread,
 }
 
-fn left_by(left: Left, remote: &Remote) -> Result<End, Failure> {
-    match left {
-        Left::Escape => {
-            let message = format!("left {} by ~.", remote.endpoint());
-            Err(Failure::new(Exit::Failure, message))
-        }
-        Left::Signal(signal) => Ok(End::Left(signal.exit_code())),
-    }
+/// A terminal that is open over there.
+struct Opened {
+    socket: Socket,
+    platform: Platform,
+    /// The size that it was told to have.
+    size: TerminalSize,
 }
 
 /// Opens the terminal over there.
-async fn open(
-    args: &ShellArgs,
-    remote: &Remote,
-    is_typed: bool,
-) -> Result<(Socket, Platform), Failure> {
+async fn open(args: &ShellArgs, remote: &Remote, is_typed: bool) -> Result<Opened, Failure> {
     let platform = remote.platform().await?;
     let cmd = match args.command.as_slice() {
         [] => platform.login_shell().to_owned(),
@@ -133,7 +136,7 @@ async fn open(
         Failure::new(Exit::Usage, "--cwd can't be sent: it is not Unicode").cause(&error)
     })?;
     socket.send(Message::text(start)).await.map_err(|error| lost(remote, Some(&error)))?;
-    Ok((socket, platform))
+    Ok(Opened { socket, platform, size })
 }
 
 /// The size by `COLUMNS` and `LINES`, as far as they say it.
@@ -202,7 +205,7 @@ impl Incoming<'_> {
                         Ok(()) => {}
                         // The reader has seen enough; leaving ends the command.
                         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                            return Ok(End::Left(BROKEN_PIPE));
+                            return Ok(End::Unread);
                         }
                         Err(error) => {
                             let message = "can't write to standard output";

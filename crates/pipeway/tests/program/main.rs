@@ -11,6 +11,8 @@ mod demo;
 #[cfg(unix)]
 mod exec;
 mod harness;
+#[cfg(windows)]
+mod on_windows;
 mod serve;
 #[cfg(unix)]
 mod shell;

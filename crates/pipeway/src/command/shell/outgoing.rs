@@ -45,6 +45,8 @@ pub(super) struct Outgoing {
     /// Whether standard input is a terminal.
     pub(super) is_typed: bool,
     pub(super) platform: Platform,
+    /// The size that the other side knows.
+    pub(super) size: TerminalSize,
     pub(super) signals: UserSignals,
     pub(super) resizes: Resizes,
     pub(super) jobs: JobControl,
@@ -81,12 +83,13 @@ impl Waiting {
 impl Outgoing {
     /// Sends what comes until it is time to leave.
     pub(super) async fn run(self) -> Left {
-        let Outgoing { mut input, mut escapes, is_typed, platform, .. } = self;
+        let Outgoing { mut input, mut escapes, is_typed, platform, size, .. } = self;
         let Outgoing { mut signals, mut resizes, mut jobs, message_tx, .. } = self;
         let (mut has_ended, mut after_line, mut is_gone) = (false, true, false);
         let mut orders_to_end = 0;
-        // It may have changed since it was told at the start.
-        let mut waiting = Waiting { size: console::size(), ..Waiting::default() };
+        // It may have changed since the other side was told.
+        let changed = console::size().filter(|now| *now != size);
+        let mut waiting = Waiting { size: changed, ..Waiting::default() };
         loop {
             tokio::select! {
                 signal = signals.next() => {
