@@ -210,11 +210,9 @@ impl Work {
                 () = &mut pumps, if !pumped => pumped = true,
                 Some(order) = self.order_rx.recv() => self.deliver(order),
                 () = self.output_tx.closed() => {
-                    if code.is_none() {
-                        self.span.tell(What::ClientGone);
-                        self.child.end(self.grace).await;
-                        self.told_exit().await;
-                    }
+                    self.span.tell(What::ClientGone);
+                    self.child.end(self.grace).await;
+                    self.told_exit().await;
                     return;
                 }
                 () = self.stop.ordered(), if !stopped => {

@@ -19,7 +19,7 @@ pub(crate) fn check(token: Option<&Token>, headers: &HeaderMap) -> Result<(), Re
     let Some(token) = token else { return Ok(()) };
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let host = text(header::HOST).unwrap_or_default();
-    if !LOOPBACK_NAMES.contains(&name_of(host)) {
+    if !is_loopback(host) {
         return Err(Refused::new(
             StatusCode::MISDIRECTED_REQUEST,
             "wrong_host",
@@ -28,8 +28,9 @@ pub(crate) fn check(token: Option<&Token>, headers: &HeaderMap) -> Result<(), Re
     }
     if headers.contains_key(header::ORIGIN) {
         let origin = text(header::ORIGIN).unwrap_or_default();
-        let authority = origin.split_once("://").map_or("", |(_, authority)| authority);
-        if !LOOPBACK_NAMES.contains(&name_of(authority)) {
+        let authority =
+            ["http://", "https://"].iter().find_map(|scheme| origin.strip_prefix(scheme));
+        if !authority.is_some_and(is_loopback) {
             return Err(Refused::new(
                 StatusCode::FORBIDDEN,
                 "wrong_origin",
@@ -48,10 +49,11 @@ pub(crate) fn check(token: Option<&Token>, headers: &HeaderMap) -> Result<(), Re
     }
 }
 
-/// The host without its port.
-fn name_of(authority: &str) -> &str {
-    match authority.rsplit_once(':') {
+/// Whether an authority, with or without a port, is this machine's.
+fn is_loopback(authority: &str) -> bool {
+    let name = match authority.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|digit| digit.is_ascii_digit()) => name,
         _ => authority,
-    }
+    };
+    LOOPBACK_NAMES.iter().any(|known| known.eq_ignore_ascii_case(name))
 }

@@ -87,7 +87,7 @@ impl Agent {
 
     /// Serves until `stop` is ready; then accepts no more, ends every command and terminal
     /// (SIGHUP, and SIGKILL after the grace period), gives their clients the last word, and
-    /// returns. A dropped future kills what runs.
+    /// returns. A dropped future gives the same order, and waits for nothing.
     pub async fn run(mut self, stop: impl Future<Output = ()>) {
         let service = TowerToHyperService::new(router(self.shared.clone()));
         let serving = serve(&mut self.listener, &self.shared, &service);

@@ -119,7 +119,10 @@ impl Open {
                 () = outbox.gone() => return self.client_gone(shared, &bytes).await,
                 written = keyboard.write(typed.as_slices().0), if !typed.is_empty() => {
                     match written {
-                        Ok(count) => drop(typed.drain(..count)),
+                        Ok(count) => {
+                            typed.drain(..count);
+                            pings.reset();
+                        }
                         // The terminal is gone, and nobody reads what was typed.
                         Err(_) => typed.clear(),
                     }

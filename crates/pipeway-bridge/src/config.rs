@@ -23,6 +23,10 @@ pub struct BridgeConfig {
     /// A file with the token that clients of a TCP listener must send
     /// (`Authorization: Bearer TOKEN`). A TCP listener without one does not start.
     pub token_file: Option<PathBuf>,
+    /// A file with the token that the upstream is shown (`Authorization: Bearer TOKEN`), in place
+    /// of any that the client sent. For a service on a loopback port that wants one: whoever may
+    /// connect to this bridge may then use it without knowing the token.
+    pub upstream_token_file: Option<PathBuf>,
     /// Whether the upstream's server must be this user's own (or the system's) before the first
     /// byte is sent. Default: where `access` is `owner` and the upstream is no TCP port.
     pub verify_server: Option<bool>,
@@ -46,6 +50,7 @@ impl BridgeConfig {
             access: Access::Owner,
             allow_remote: false,
             token_file: None,
+            upstream_token_file: None,
             verify_server: None,
             policy: Policy::default(),
             limits: Limits::default(),

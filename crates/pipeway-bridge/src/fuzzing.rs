@@ -54,6 +54,7 @@ impl Reader {
                 max_body_bytes: None,
                 policy: PolicyRules::new(policy)?,
                 token: None,
+                upstream_token: None,
                 loopback_names_only: false,
                 spans: true,
             },

@@ -146,6 +146,7 @@ impl BridgeConfig {
             max_body_bytes: limits.max_body_bytes,
             policy: PolicyRules::new(&self.policy)?,
             token,
+            upstream_token: self.upstream_token_file.as_deref().map(read_token).transpose()?,
             loopback_names_only: listens_on_tcp && !self.allow_remote,
             spans: self.events.is_enabled(),
         })

@@ -20,6 +20,8 @@ pub(crate) struct RequestRules {
     pub(crate) policy: PolicyRules,
     /// What a client must show (TCP listeners).
     pub(crate) token: Option<Token>,
+    /// What the upstream is shown, in place of what the client showed.
+    pub(crate) upstream_token: Option<Token>,
     /// Whether `Host` and `Origin` must be this system's (TCP listeners).
     pub(crate) loopback_names_only: bool,
     /// Whether spans are told of, so that the next hop's parent is ours.
@@ -372,7 +374,11 @@ fn write_head(
             Field::Upgrade => upgrade,
             Field::Te => elements(header.value).any(|te| te.eq_ignore_ascii_case(b"trailers")),
             Field::ContentLength => true,
-            Field::Authorization => rules.token.is_none() && !fields.connection.names(header.name),
+            Field::Authorization => {
+                rules.token.is_none()
+                    && rules.upstream_token.is_none()
+                    && !fields.connection.names(header.name)
+            }
             Field::Other if !keep_state && header.name.eq_ignore_ascii_case("tracestate") => false,
             _ => !fields.connection.names(header.name),
         };
@@ -384,6 +390,9 @@ fn write_head(
         } else {
             field::write(out, header.name.as_bytes(), header.value);
         }
+    }
+    if let Some(token) = &rules.upstream_token {
+        field::write(out, b"Authorization", &token.authorization());
     }
     field::write(out, b"traceparent", &trace.write_header());
     out.extend_from_slice(b"Forwarded: for=unknown;proto=http\r\n");

@@ -342,6 +342,50 @@ fn a_port_asks_for_its_token() {
 }
 
 #[test]
+fn the_upstream_is_shown_its_token_in_place_of_the_clients() {
+    run(async {
+        let mut rig = Rig::with(|config| {
+            let folder = tempfile::tempdir().expect("a folder").keep();
+            let token = folder.join("token");
+            std::fs::write(&token, "upstream-upstream-upstream\n").expect("written");
+            make_private(&token);
+            config.upstream_token_file = Some(token);
+        });
+        for line in ["", "Authorization: Bearer of-the-client\r\n", "authorization: Basic x\r\n"] {
+            let mut client = rig
+                .client_that_sent(format!("GET / HTTP/1.1\r\nHost: localhost\r\n{line}\r\n"))
+                .await;
+            let mut upstream = rig.upstream.accept().await;
+            let head = upstream.head().await;
+            let shown: Vec<_> = head
+                .fields
+                .iter()
+                .filter(|(name, _)| name.eq_ignore_ascii_case("authorization"))
+                .map(|(_, value)| value.as_str())
+                .collect();
+            assert_eq!(shown, ["Bearer upstream-upstream-upstream"]);
+            upstream.send(ok("in")).await;
+            assert_eq!(client.answer().await.text(), "in");
+        }
+    });
+}
+
+#[test]
+fn an_upstream_token_that_is_none_stops_the_start() {
+    run(async {
+        let rig = Rig::start();
+        let mut config = pipeway_bridge::BridgeConfig::new(
+            "tokenless",
+            rig.own_endpoint("listen"),
+            rig.own_endpoint("nobody"),
+        );
+        config.upstream_token_file = Some("/nowhere/token".into());
+        let error = Bridge::bind(config).expect_err("refused").to_string();
+        assert!(error.contains("token_file /nowhere/token can't be read"), "{error}");
+    });
+}
+
+#[test]
 fn a_port_refuses_another_sites_host_and_origin() {
     run(async {
         let mut rig = on_a_port(|_| {});

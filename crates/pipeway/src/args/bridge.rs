@@ -76,6 +76,10 @@ struct AccessArgs {
     /// A file with the token that clients of a TCP listener must send as `Authorization: Bearer`
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+
+    /// A file with the token that the service wants; it is sent in place of the client's own
+    #[arg(long, value_name = "FILE")]
+    to_token_file: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -180,6 +184,7 @@ impl BridgeArgs {
             verify_server: flag("--verify-server", access.verify_server),
             allow_remote: flag("--allow-remote", access.allow_remote.then_some(true)),
             token_file: flag("--token-file", access.token_file.map(Some)),
+            to_token_file: flag("--to-token-file", access.to_token_file.map(Some)),
             host: flag("--host", policy.host),
             methods: list("--allow-method", policy.methods).map(|list| list.map(List::new)),
             paths: list("--allow-path", policy.paths).map(|list| list.map(List::new)),

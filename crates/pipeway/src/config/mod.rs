@@ -291,6 +291,7 @@ fn to_config(bridge: BridgeSettings, events: &Sink) -> BridgeConfig {
     config.access = bridge.access.value;
     config.allow_remote = bridge.allow_remote.value;
     config.token_file = bridge.token_file.value;
+    config.upstream_token_file = bridge.to_token_file.value;
     config.verify_server = bridge.verify_server.value.0;
     config.policy = Policy {
         methods: bridge.methods.value.into_items(),

@@ -172,6 +172,7 @@ settings! {
     verify_server: Verify = Verify(None), "verify_server", "--verify-server", None;
     allow_remote: bool = false, "allow_remote", "--allow-remote", None;
     token_file: Option<PathBuf> = None, "token_file", "--token-file", None;
+    to_token_file: Option<PathBuf> = None, "to_token_file", "--to-token-file", None;
     max_sessions: Count = Count(Limits::default().max_sessions),
         "limits.max_sessions", "--max-sessions", Some(env::MAX_SESSIONS);
     max_sessions_per_peer: NoneOr<Count> =

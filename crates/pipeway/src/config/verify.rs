@@ -110,6 +110,12 @@ pub(crate) fn bridge(settings: &BridgeSettings) -> Vec<Fault> {
         let problem = Problem::of(&settings.token_file.source, "token_file", message);
         faults.push((exit, problem.hint(hint)));
     }
+    if let Some(path) = &settings.to_token_file.value
+        && let Some((exit, message, hint)) = token_file(path)
+    {
+        let problem = Problem::of(&settings.to_token_file.source, "to_token_file", message);
+        faults.push((exit, problem.hint(hint)));
+    }
     faults
 }
 

@@ -2,10 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
+#[cfg(unix)]
+mod agent;
 mod bridge;
 mod check;
 mod curl;
 mod demo;
+#[cfg(unix)]
+mod exec;
 mod harness;
 mod serve;
+#[cfg(unix)]
+mod shell;
 mod ws;

@@ -27,9 +27,16 @@ use crate::child::{Line, Program, Signal, TerminalSize};
 /// The system's shell.
 pub(crate) const SHELL: &str = "/bin/sh";
 
+/// How long what was killed may take to be gone. The system ends it as soon as it gets to it, but for
+/// a process that hangs in a device, and on macOS one whose terminal holds output that nobody reads.
+const KILLED: Duration = Duration::from_secs(5);
+
 /// How often a group that was hung up is looked at, until it is gone or its time is over. No
 /// system call waits for a whole group.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// What a service manager says to this process alone (sd_listen_fds(3), sd_notify(3)).
+const FOR_THIS_PROCESS: [&str; 4] = ["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "NOTIFY_SOCKET"];
 
 pub(crate) type Input = ChildStdin;
 
@@ -62,9 +69,7 @@ pub(crate) fn piped(program: &Program) -> io::Result<(Child, Input, ChildStdout,
 }
 
 pub(crate) fn in_terminal(program: &Program, size: TerminalSize) -> io::Result<(Child, Terminal)> {
-    use rustix::pty::OpenptFlags;
-    let master = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
-    rustix::io::fcntl_setfd(&master, rustix::io::FdFlags::CLOEXEC)?;
+    let master = open_master()?;
     rustix::pty::grantpt(&master)?;
     rustix::pty::unlockpt(&master)?;
     let name = rustix::pty::ptsname(&master, Vec::new())?;
@@ -87,6 +92,19 @@ pub(crate) fn in_terminal(program: &Program, size: TerminalSize) -> io::Result<(
     let master = Arc::new(unsafe { AsyncFd::register(master) }?);
     let child = start(command, Some(master.clone()))?;
     Ok((child, Terminal { master }))
+}
+
+/// A new pseudo-terminal's own side, which no child inherits.
+fn open_master() -> io::Result<OwnedFd> {
+    use rustix::pty::{OpenptFlags, openpt};
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
+    #[cfg(target_os = "linux")]
+    let flags = flags | OpenptFlags::CLOEXEC;
+    let master = openpt(flags)?;
+    // macOS can't do it in one step: a process that another thread starts in between would hold it.
+    #[cfg(not(target_os = "linux"))]
+    rustix::io::fcntl_setfd(&master, rustix::io::FdFlags::CLOEXEC)?;
+    Ok(master)
 }
 
 /// Opening a terminal so that it becomes nobody's controlling terminal.
@@ -116,6 +134,9 @@ fn command(program: &Program, has_terminal: bool) -> std::process::Command {
             command
         }
     };
+    for name in FOR_THIS_PROCESS {
+        command.env_remove(name);
+    }
     if has_terminal {
         command.env("TERM", "xterm-256color");
     }
@@ -137,11 +158,13 @@ fn command(program: &Program, has_terminal: bool) -> std::process::Command {
             let _ =
                 unsafe { nix::sys::signal::signal(signal, nix::sys::signal::SigHandler::SigDfl) };
         }
+        // What was blocked stays blocked through exec, too.
+        nix::sys::signal::SigSet::empty().thread_set_mask()?;
         Ok(())
     };
     // SAFETY: the closure runs between fork and exec, where only what is async-signal-safe may be
-    // called: it makes the system calls setsid, ioctl and sigaction, allocates nothing and takes
-    // no lock; what it captures is a bool.
+    // called: it makes the system calls setsid, ioctl, sigaction and sigprocmask, allocates nothing
+    // (an error is a bare number) and takes no lock; what it captures is a bool.
     unsafe { command.pre_exec(become_leader) };
     command
 }
@@ -183,10 +206,17 @@ impl Child {
         send(self.foreground().unwrap_or(self.leader), signal)
     }
 
-    /// The terminal's foreground process group, if there is one.
+    /// The terminal's foreground process group, if there is one in the child's session.
     fn foreground(&self) -> Option<Pid> {
         let master = self.master.as_ref()?;
-        rustix::termios::tcgetpgrp(master.get_ref()).ok()
+        let group = rustix::termios::tcgetpgrp(master.get_ref()).ok()?;
+        // A terminal keeps the number of a group that is gone until the shell names the next one,
+        // and by then it may be a stranger's. No process of that number: a group that has lost its
+        // leader, whose number nobody else is given.
+        match rustix::process::getsid(Some(group)) {
+            Ok(session) if session != self.leader => None,
+            _ => Some(group),
+        }
     }
 
     pub(crate) async fn end(&mut self, grace: Duration) {
@@ -204,12 +234,12 @@ impl Child {
         loop {
             // The leader is reaped as soon as it has ended, else its group would seem to live.
             // A group's id is given to nobody else as long as the group has a member.
-            if self.status.is_none() {
-                let look =
-                    tokio::time::timeout_at((Instant::now() + LOOK).min(deadline), self.wait());
-                let _ = look.await;
-            } else {
-                tokio::time::sleep_until((Instant::now() + LOOK).min(deadline)).await;
+            let look = (Instant::now() + LOOK).min(deadline);
+            let reaped = self.status.is_some()
+                || matches!(tokio::time::timeout_at(look, self.wait()).await, Ok(Err(_)));
+            // Also where nothing can be waited for, as in a process that ignores SIGCHLD.
+            if reaped {
+                tokio::time::sleep_until(look).await;
             }
             groups.retain(|group| test_kill_process_group(*group).is_ok());
             if groups.is_empty() {
@@ -222,8 +252,7 @@ impl Child {
                 break;
             }
         }
-        // What was killed is gone as soon as the system gets to it.
-        let _ = self.wait().await;
+        let _ = tokio::time::timeout(KILLED, self.wait()).await;
     }
 }
 
@@ -277,6 +306,7 @@ impl Terminal {
     ) -> Poll<io::Result<()>> {
         loop {
             let mut ready = ready!(self.master.poll_read_ready(cx))?;
+            let hung_up = ready.ready().is_read_closed();
             let read = ready.try_io(|master| {
                 Ok(rustix::io::read(master.get_ref().as_fd(), buf.initialize_unfilled())?)
             });
@@ -289,6 +319,9 @@ impl Terminal {
                 Ok(Err(error)) if error.raw_os_error() == Some(EIO) => return Poll::Ready(Ok(())),
                 Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
                 Ok(Err(error)) => return Poll::Ready(Err(error)),
+                // The other side was closed by all and opened anew. The runtime keeps saying that
+                // there is something to read, so to go on would be to spin.
+                Err(_would_block) if hung_up => return Poll::Ready(Ok(())),
                 Err(_would_block) => {}
             }
         }
@@ -301,10 +334,18 @@ impl Terminal {
     ) -> Poll<io::Result<usize>> {
         loop {
             let mut ready = ready!(self.master.poll_write_ready(cx))?;
+            let hung_up = ready.ready().is_write_closed();
             let written =
                 ready.try_io(|master| Ok(rustix::io::write(master.get_ref().as_fd(), buf)?));
             match written {
                 Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(Err(error)) if error.raw_os_error() == Some(EIO) => {
+                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::BrokenPipe, error)));
+                }
+                // As in reading.
+                Err(_would_block) if hung_up => {
+                    return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+                }
                 Ok(written) => return Poll::Ready(written),
                 Err(_would_block) => {}
             }
@@ -312,5 +353,5 @@ impl Terminal {
     }
 }
 
-/// What reading a pseudo-terminal gives on Linux when its other side is closed (pty(7)).
+/// What reading and writing a pseudo-terminal give on Linux when its other side is closed (pty(7)).
 const EIO: i32 = rustix::io::Errno::IO.raw_os_error();
