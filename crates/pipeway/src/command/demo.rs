@@ -166,7 +166,7 @@ impl Way {
     /// Stops it; whether it did.
     async fn close(self) -> bool {
         self.handle.order();
-        matches!(tokio::time::timeout(STEP_LIMIT, self.running).await, Ok(Ok(())))
+        matches!(tokio::time::timeout(STEP_LIMIT, self.running).await, Ok(Ok(_)))
     }
 }
 
