@@ -7,10 +7,12 @@ Usage: JUPYTER_TOKEN=... python kernels.py SOCKET
 """
 
 import asyncio
+import collections
 import hashlib
 import json
 import os
 import sys
+import time
 import urllib.parse
 
 import aiohttp
@@ -37,8 +39,14 @@ for number in range(5):
 """
 
 
+BEGUN = time.monotonic()
+
+# The last messages that came, for whoever wonders why a step did not end.
+CAME = collections.deque(maxlen=12)
+
+
 def ok(step):
-    print("ok", step, flush=True)
+    print(f"ok {step} ({time.monotonic() - BEGUN:.1f} s)", flush=True)
 
 
 class Channels:
@@ -56,6 +64,28 @@ class Channels:
         await self.send(message)
         return message["header"]["msg_id"]
 
+    async def next(self):
+        """The next message that comes."""
+        message = await self.receive()
+        kind, content = message["header"]["msg_type"], message["content"]
+        CAME.append((message["channel"], kind, str(content)[:60], time.monotonic() - BEGUN))
+        return message
+
+    async def ready(self):
+        """Asks the kernel who it is until the answer is heard on `iopub`, too. Jupyter does not
+        wait for that channel's subscription where it takes the kernel for busy."""
+        while True:
+            asked = await self.request("shell", "kernel_info_request", {})
+            try:
+                async with asyncio.timeout(5):
+                    while True:
+                        message = await self.next()
+                        mine = message["parent_header"].get("msg_id") == asked
+                        if mine and message["channel"] == "iopub":
+                            return
+            except TimeoutError:
+                pass
+
     async def run(self, code, answer=None, on_output=None):
         """Runs a cell until the kernel is idle again and has replied. `answer` says what its nth
         `input()` gets, once n + 1 lines have come; `on_output` hears all that it has printed so
@@ -68,7 +98,7 @@ class Channels:
         question = None
         answered = 0
         while not {"idle", "reply"} <= done.keys():
-            message = await self.receive()
+            message = await self.next()
             if message["parent_header"].get("msg_id") != cell:
                 continue
             kind, content = message["header"]["msg_type"], message["content"]
@@ -137,6 +167,7 @@ class BinaryChannels(Channels):
 
 async def use(channels, interrupt, name):
     """All that a kernel is asked for over one WebSocket."""
+    await channels.ready()
     done = await channels.run(PIECES, answer=lambda number: f"seen {number}")
     assert done["output"] == "".join(f"piece {number}\n" for number in range(5)), done
     assert done["pieces"] >= 5 and (done["result"], done["reply"]) == ("42", "ok"), done
@@ -220,5 +251,9 @@ async def main():
         ok("aiohttp: the kernel is deleted")
 
 
-asyncio.run(asyncio.wait_for(main(), 90))
+try:
+    asyncio.run(asyncio.wait_for(main(), 120))
+except BaseException:
+    print(f"after {time.monotonic() - BEGUN:.1f} s; the last messages:", *CAME, sep="\n")
+    raise
 print("done", flush=True)

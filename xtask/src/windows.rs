@@ -190,6 +190,11 @@ impl Kit {
         tests.arg("--config-file").arg(self.root.join("xtask/windows/nextest.toml"));
         wine.environment(&mut tests);
         finish(tests, TEST_LIMIT)?;
+        step("running the documentation's examples under Wine");
+        let mut examples = self.cargo("test");
+        examples.args(["--doc", "--package", "pipeway-transport", "--all-features"]);
+        wine.environment(&mut examples);
+        finish(examples, BUILD_LIMIT)?;
         self.drive(&wine)?;
         self.prove_terminal(&wine)
     }
@@ -227,6 +232,7 @@ impl Kit {
                 .env("PATH", DEBIAN_PATH)
                 .env("CARGO", "/usr/bin/cargo")
                 .env("RUSTC", "/usr/bin/rustc")
+                .env("RUSTDOC", "/usr/bin/rustdoc")
                 // build-std is not stable; the compiler is a stable one.
                 .env("RUSTC_BOOTSTRAP", "1");
         }

@@ -19,8 +19,8 @@ use pipeway_transport::{Endpoint, ErrorKind, Listener, Mode};
 use support::{listen, patient, run, unique};
 use tokio::task::JoinHandle;
 
-/// Serves `connections` connections, one after the other, each answer with the number of its
-/// connection, and the host and target it was asked for.
+/// Serves the next connection. Each answer says this number, and the host and target that were
+/// asked for.
 async fn serve_one(listener: &mut Listener, number: u32) -> JoinHandle<()> {
     let (stream, _) = listener.accept().await.unwrap();
     tokio::spawn(async move {
@@ -84,7 +84,7 @@ fn a_connection_that_was_closed_is_replaced() {
         assert_eq!(text(asked.await.unwrap().unwrap()).await, "1 localhost /");
         first.abort();
         let _ = first.await;
-        let serving = tokio::spawn(async move { serve_one(&mut listener, 2).await });
+        let serving = tokio::spawn(async move { drop(serve_one(&mut listener, 2).await) });
         // A request that is written in the very moment of the close is not sent again by hyper.
         let response = loop {
             match client.get(uri("http://localhost/")).await {

@@ -7,7 +7,7 @@ mod support;
 
 use std::convert::Infallible;
 
-use http_body_util::{BodyExt, Empty, Full};
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response, Uri};
@@ -50,6 +50,7 @@ async fn ask(client: impl Connect + Clone + Send + Sync + 'static, uri: Uri, pat
 #[cfg(target_os = "linux")]
 mod linux {
     use super::*;
+    use http_body_util::Empty;
     use hyperlocal::{UnixConnector, UnixListenerExt};
     use pipeway_transport::Endpoint;
     use pipeway_transport::hyper::Connector;
@@ -104,7 +105,8 @@ mod windows {
     use super::*;
     use hyper_named_pipe::{NAMED_PIPE_SCHEME, NamedPipeConnector};
     use interprocess::local_socket::prelude::*;
-    use interprocess::local_socket::tokio::prelude::LocalSocketStream as AsyncStream;
+    use interprocess::local_socket::tokio::Stream as AsyncStream;
+    use interprocess::local_socket::traits::tokio::Stream as _;
     use interprocess::local_socket::{GenericFilePath, GenericNamespaced};
     use pipeway_transport::Endpoint;
     use support::{listen, run, unique};

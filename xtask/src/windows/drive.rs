@@ -57,7 +57,7 @@ impl Kit {
         let python = std::env::var_os("PIPEWAY_PYTHON")
             .map_or_else(|| self.root.join(PYTHON), PathBuf::from);
         let mut import = Command::new(&python);
-        import.args(["-c", "import ipykernel, jupyter_server"]);
+        import.args(["-c", "from importlib.util import find_spec; assert find_spec('ipykernel') and find_spec('jupyter_server')"]);
         import.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         import.status().is_ok_and(|status| status.success()).then_some(python)
     }

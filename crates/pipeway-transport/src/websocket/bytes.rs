@@ -96,7 +96,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ByteStream<S> {
     }
 
     /// The stream below the WebSocket, to look at.
-    pub fn get_ref(&self) -> &S {
+    pub fn stream(&self) -> &S {
         self.messages.get_ref()
     }
 

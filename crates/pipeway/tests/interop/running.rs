@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 /// How long a program may take to say that it is ready, and a client to be done.
-pub const DEADLINE: Duration = Duration::from_secs(100);
+pub const DEADLINE: Duration = Duration::from_secs(130);
 
 /// A program that runs until the test is over.
 pub struct Running {
@@ -185,6 +185,12 @@ pub fn python() -> PathBuf {
 }
 
 pub fn have_python() -> (&'static str, bool) {
-    let here = runs(python(), &["-c", "import aiohttp, ipykernel, jupyter_server, websockets"]);
+    let here = runs(
+        python(),
+        &[
+            "-c",
+            "from importlib.util import find_spec; assert all(map(find_spec, ['aiohttp', 'ipykernel', 'jupyter_server', 'websockets']))",
+        ],
+    );
     ("Python with interop/requirements.txt (PIPEWAY_PYTHON)", here)
 }

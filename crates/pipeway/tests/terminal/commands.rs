@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::harness::WATCHDOG;
-use crate::presence::Presence;
+use crate::presence::{Go, Presence};
 use crate::scene::{Place, Scene};
 
 /// Sends a whole request and nothing more, and reads what comes until the connection's end.
@@ -83,13 +83,8 @@ fn text(line: &Value) -> String {
 fn each_line_of_a_stream_comes_before_the_command_goes_on() {
     for place in [Place::Socket, Place::Port] {
         let scene = Scene::new(place, &[]);
-        let fifo = scene.room.path("go");
-        assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
-        // The command waits until this test, having seen its line, writes the next word.
-        let cmd = format!(
-            "for n in 1 2 3; do echo line-$n; read -r word < '{}'; done; exit 7",
-            fifo.display()
-        );
+        let go = Go::new(&scene.room);
+        let cmd = format!("for n in 1 2 3; do echo line-$n; {}; done; exit 7", go.wait());
         let mut lines = Lines::of(&scene, &cmd);
         let start = lines.next().unwrap();
         assert_eq!(start["type"], "start");
@@ -97,7 +92,7 @@ fn each_line_of_a_stream_comes_before_the_command_goes_on() {
             let line = lines.next().unwrap();
             assert_eq!(line["type"], "stdout");
             assert_eq!(text(&line), format!("line-{number}\n"));
-            std::fs::write(&fifo, "on\n").unwrap();
+            go.on(number);
         }
         let exit = lines.next().unwrap();
         assert_eq!(exit, json!({"type": "exit", "exit": 7, "span_id": start["span_id"]}));

@@ -174,7 +174,7 @@ impl Conversation for ByHand {
     /// Every second message goes in two frames.
     fn send(&mut self, message: &Value) {
         let mut first = message.to_string().into_bytes();
-        if self.masks % 2 == 0 {
+        if self.masks.is_multiple_of(2) {
             return self.send_frame(&Frame::of(TEXT, first));
         }
         let second = first.split_off(first.len() / 2);

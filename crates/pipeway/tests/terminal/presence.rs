@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc;
 use std::thread;
@@ -20,7 +20,7 @@ pub struct Presence {
 impl Presence {
     pub fn new(room: &Room, name: &str) -> Self {
         let path = room.path(name);
-        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        make_fifo(&path);
         let (ready_tx, ready_rx) = mpsc::channel();
         let (gone_tx, gone_rx) = mpsc::channel();
         let to_open = path.clone();
@@ -56,6 +56,36 @@ impl Presence {
         let at = self.gone_rx.recv_timeout(WATCHDOG).expect("the command is gone");
         at.saturating_duration_since(since)
     }
+}
+
+/// What a command waits for in a loop of its own, three times.
+pub struct Go {
+    folder: PathBuf,
+}
+
+impl Go {
+    /// Makes one FIFO for each time: in one for all, the reader may meet the writer of the time
+    /// before, and be told of its end.
+    pub fn new(room: &Room) -> Self {
+        let folder = room.path("go");
+        std::fs::create_dir(&folder).unwrap();
+        (1..=3).for_each(|number| make_fifo(&folder.join(number.to_string())));
+        Go { folder }
+    }
+
+    /// The shell's command that waits for the `$n`th time.
+    pub fn wait(&self) -> String {
+        format!("read -r word < '{}'/$n", self.folder.display())
+    }
+
+    /// Lets the command go on.
+    pub fn on(&self, number: u32) {
+        std::fs::write(self.folder.join(number.to_string()), "on\n").unwrap();
+    }
+}
+
+fn make_fifo(path: &Path) {
+    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
 }
 
 /// Looks until `what` is so, at most until the watchdog barks.

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::faults::{COMMANDS, KNOWN, command_process, gone_within_two_seconds, terminal_process};
 use crate::foreign::{recorded_by_node, report, scripts, succeeds};
 use crate::harness::{Room, Running, unique_local};
-use crate::presence::{Presence, children, descriptors, peak_kib, resident_kib, until};
+use crate::presence::{Go, Presence, children, descriptors, peak_kib, resident_kib, until};
 use crate::recorder::Recorder;
 use crate::scene::{Agent, Place, events};
 use crate::session::{Expected, agree, opcodes};
@@ -234,18 +234,15 @@ fn a_stopped_bridge_at_a_pipe_ends_within_its_drain_time_with_a_terminal_open() 
 #[ignore = "needs Windows programs under Wine: cargo xtask windows test"]
 fn a_stream_over_a_pipe_comes_line_by_line_and_is_cancelled() {
     let across = Across::new(&[]);
-    let fifo = across.room.path("go");
-    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
-    let cmd =
-        format!("for n in 1 2 3; do echo $n; read -r w < '{}'; done; sleep 60", fifo.display());
+    let go = Go::new(&across.room);
+    let cmd = format!("for n in 1 2 3; do echo $n; {}; done; sleep 60", go.wait());
     let client = across.command("/v1/execute/stream", &cmd, false);
     let next = || serde_json::from_str::<Value>(&client.line()).unwrap();
     let start = next();
     assert_eq!(start["type"], "start");
-    for chunk in ["MQo=", "Mgo=", "Mwo="] {
+    for (number, chunk) in (1..).zip(["MQo=", "Mgo=", "Mwo="]) {
         assert_eq!(next(), json!({"type": "stdout", "chunk_b64": chunk}));
-        // The command waits for this.
-        fs::write(&fifo, "on\n").unwrap();
+        go.on(number);
     }
     let order = json!({"span_id": start["span_id"], "sig": "INT"}).to_string();
     let mut cancel = pipeway_exe();
