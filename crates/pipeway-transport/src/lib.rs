@@ -55,6 +55,7 @@
 //! | `axum` | [`axum`](mod@axum) | a listener for `axum::serve`, and [`Peer`] as an extractor |
 //! | `tungstenite` | [`websocket`] | handshakes with a deadline and bounds; a WebSocket as a stream of bytes |
 //! | `child` | [`child`] | child processes, with pipes or in a terminal |
+//! | `console` | [`console`] | the terminal that this program itself runs in |
 //!
 //! [`join`] needs none: one stream of a reader and a writer.
 
