@@ -2,23 +2,15 @@
 //
 //   node client.cjs PIPE REPORT
 //
-// PIPE is \\.\pipe\NAME. One JSON object a line is appended to REPORT: standard output that is a
-// pipe does not work under Wine.
+// What it is started with, and how it tells what came of it: see steps.cjs.
 
 "use strict";
 
 const assert = require("node:assert/strict");
 const { createHash } = require("node:crypto");
-const fs = require("node:fs");
 const http = require("node:http");
 const { once } = require("node:events");
-const WebSocket = require("ws");
-
-const [, , pipe, report] = process.argv;
-
-function tell(line) {
-  fs.appendFileSync(report, `${JSON.stringify(line)}\n`);
-}
+const { open, pipe, request, run, tell } = require("./steps.cjs");
 
 /** Bytes in which a lost, doubled or moved part shows. */
 function pattern(length) {
@@ -29,22 +21,6 @@ function pattern(length) {
 
 function sha256(bytes) {
   return createHash("sha256").update(bytes).digest("hex");
-}
-
-async function request(method, path, body, headers = {}) {
-  const sent = http.request({ socketPath: pipe, method, path, headers });
-  if (body !== undefined) sent.write(body);
-  sent.end();
-  const [response] = await once(sent, "response");
-  const parts = [];
-  for await (const part of response) parts.push(part);
-  return { status: response.statusCode, headers: response.headers, body: Buffer.concat(parts) };
-}
-
-async function open(path) {
-  const socket = new WebSocket(`ws+unix:${pipe}:${path}`, { maxPayload: 16 << 20 });
-  await once(socket, "open");
-  return socket;
 }
 
 const steps = {
@@ -153,24 +129,4 @@ const steps = {
   },
 };
 
-async function main() {
-  for (const [step, run] of Object.entries(steps)) {
-    let timer;
-    const late = new Promise((_, reject) => {
-      timer = setTimeout(() => reject(new Error("no end after 60 s")), 60_000);
-    });
-    try {
-      await Promise.race([run(), late]);
-      tell({ step, ok: true });
-    } catch (error) {
-      tell({ step, ok: false, error: String(error.stack ?? error) });
-      process.exit(1);
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-  tell({ end: true });
-  process.exit(0);
-}
-
-main();
+run(steps);

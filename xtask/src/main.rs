@@ -1,6 +1,7 @@
 //! `cargo xtask COMMAND`: everything that a developer or CI does with this repository beyond
 //! plain cargo.
 
+mod api;
 mod bench;
 mod process;
 mod rules;
@@ -17,6 +18,7 @@ cargo xtask COMMAND
 
   test [--no-install] [STEP...]   every check there is, or the named steps; `test --list` names them
   rules                           the house's own rules only
+  api [--update]                  the libraries' public API against its snapshots, or new snapshots
   windows build|lint|test         the Windows program, cross-built, and its tests under Wine
   bench [--quick] [--markdown FILE]   this bridge, nginx and HAProxy side by side (Linux)
 ";
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
     let result = match command.as_str() {
         "test" => test::run(&rest),
         "rules" => rules::run(&rest),
+        "api" => api::run(&rest),
         "windows" => windows::run(&rest),
         "bench" => bench::run(&rest),
         "" | "help" | "-h" | "--help" => {

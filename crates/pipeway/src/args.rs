@@ -3,6 +3,7 @@
 mod agent;
 mod bridge;
 mod client;
+mod remote;
 
 use std::path::PathBuf;
 
@@ -10,7 +11,8 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use agent::AgentArgs;
 pub(crate) use bridge::BridgeArgs;
-pub(crate) use client::{ClientArgs, CurlArgs, DataArgs, WsArgs};
+pub(crate) use client::{ClientArgs, ConnectArgs, CurlArgs, DataArgs, WsArgs};
+pub(crate) use remote::{ExecArgs, RemoteArgs, ShellArgs};
 
 use crate::config::{Count, EventsLayer, EventsTo, Size, Source, Sourced, Value};
 
@@ -27,6 +29,8 @@ Examples:
   pipeway bridge --listen local:my-service --to tcp:127.0.0.1:8080
   pipeway curl local:my-service /health
   pipeway serve --config pipeway.toml
+  pipeway agent --listen local:my-agent
+  pipeway shell local:my-agent
 
 `pipeway COMMAND --help` tells the options of a command.";
 
@@ -52,6 +56,10 @@ pub(crate) enum Command {
     Check(ServeArgs),
     /// Run commands and terminals for clients of an endpoint until stopped
     Agent(AgentArgs),
+    /// Run a command on the other side of an endpoint, where an agent listens
+    Exec(Box<ExecArgs>),
+    /// Open a terminal on the other side of an endpoint, where an agent listens
+    Shell(Box<ShellArgs>),
     /// Send one HTTP request to an endpoint, with curl's options
     Curl(Box<CurlArgs>),
     /// Talk WebSocket with an endpoint: lines in, messages out

@@ -52,6 +52,12 @@ variables! {
     HALF_CLOSE_IDLE_TIMEOUT = "PIPEWAY_HALF_CLOSE_IDLE_TIMEOUT";
     /// From the order to stop to the cut.
     DRAIN_TIMEOUT = "PIPEWAY_DRAIN_TIMEOUT";
+    /// The kind of the user's terminal, which `shell` tells the other side.
+    TERM = "TERM";
+    /// The width that `shell` gives a terminal where there is none here.
+    COLUMNS = "COLUMNS";
+    /// The height that `shell` gives a terminal where there is none here.
+    LINES = "LINES";
     /// No colour, if it is set to anything.
     NO_COLOR = "NO_COLOR";
 }

@@ -2,6 +2,13 @@
 
 use pipeway_transport::ErrorKind;
 
+/// What a command's exit code is shown as where the system has no room for it.
+pub(crate) const UNSHOWN: u8 = 254;
+
+/// The code of `exec` and `shell` where nobody reads their output any more: that of a program
+/// that SIGPIPE ended.
+pub(crate) const BROKEN_PIPE: i32 = 128 + 13;
+
 /// How the program ended, as its exit code.
 ///
 /// docs/reference/exit-codes.md lists the same codes; a test holds the two together.
@@ -31,12 +38,15 @@ pub(crate) enum Exit {
     /// The other end answered with a refusal: a status of 400 or above with `--fail`, a
     /// WebSocket that was not accepted or was closed with an error code.
     Refused = 10,
+    /// `exec` or `shell` failed itself, in whatever way; every other code of theirs is the
+    /// command's.
+    Own = 255,
 }
 
 impl Exit {
     /// Every code, in order.
     #[cfg(test)]
-    pub(crate) const ALL: [Exit; 11] = [
+    pub(crate) const ALL: [Exit; 12] = [
         Exit::Success,
         Exit::Failure,
         Exit::Usage,
@@ -48,6 +58,7 @@ impl Exit {
         Exit::Timeout,
         Exit::Incomplete,
         Exit::Refused,
+        Exit::Own,
     ];
 
     /// The number that the system sees.

@@ -39,6 +39,12 @@ impl Failure {
         Failure::new(exit, "")
     }
 
+    /// The same failure, of a command whose other codes are somebody else's.
+    pub(crate) fn own(mut self) -> Self {
+        self.exit = Exit::Own;
+        self
+    }
+
     /// An endpoint that can't be listened on.
     pub(crate) fn listen(error: &pipeway_transport::Error) -> Self {
         Failure::transport(Exit::of_listen(error.kind()), error)

@@ -25,6 +25,9 @@ const USERS: &[(&str, &[&str])] = &[
     ("libc", &["pipeway-transport"]),
 ];
 
+/// Tools that are no part of the product: they depend on no crate of it.
+const TOOLS: &[&str] = &["api-snapshot"];
+
 const RULE: &str = "floors";
 
 /// One crate of the workspace depends on another crate.
@@ -83,6 +86,12 @@ fn judge(edges: &[Edge]) -> Vec<Finding> {
             report(format!("depends on `{to}`; it is plain std"));
             continue;
         }
+        if TOOLS.contains(&from.as_str()) {
+            if to.starts_with("pipeway") {
+                report(format!("depends on `{to}`; it is a tool"));
+            }
+            continue;
+        }
         let Some(own) = floor(from) else {
             report("has no floor; give it one in xtask/src/rules/crates.rs".to_owned());
             continue;
@@ -129,6 +138,12 @@ mod tests {
             words("0 xtask v0.1.0\n1 serde v1.0.0\n"),
             ["depends on `serde`; it is plain std"]
         );
+    }
+
+    #[test]
+    fn a_tool_that_depends_on_the_product_is_found() {
+        let tree = "0 api-snapshot v0.1.0\n1 public-api v0.52.0\n1 pipeway-bridge v0.1.0 (/b)\n";
+        assert_eq!(words(tree), ["depends on `pipeway-bridge`; it is a tool"]);
     }
 
     #[test]

@@ -8,8 +8,9 @@ use std::path::Path;
 use pipeway_transport::child::{Child, Program, TerminalSize};
 use pipeway_transport::{ListenOptions, Listener};
 
+use crate::alone::{alone, is_alone};
 use crate::support::{run, unique};
-use crate::{PATIENT, alone, is_alone, read_all, script};
+use crate::{PATIENT, read_all, script};
 
 /// Open descriptors of this process.
 fn open() -> usize {

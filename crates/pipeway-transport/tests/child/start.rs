@@ -7,8 +7,9 @@ use std::os::unix::fs::PermissionsExt;
 use pipeway_transport::ErrorKind;
 use pipeway_transport::child::{Child, Program, TerminalSize};
 
+use crate::alone::{alone, is_alone};
 use crate::support::run;
-use crate::{alone, is_alone, read_all, script};
+use crate::{read_all, script};
 
 /// The error of a program that must not start, with pipes and in a terminal.
 fn refused(program: &Program) -> pipeway_transport::Error {

@@ -1,4 +1,4 @@
-//! `pipeway curl` and `pipeway ws`.
+//! `pipeway curl` and `pipeway ws`, and how every client connects.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -30,7 +30,7 @@ Examples:
   pipeway ws --ping 20s local:my-service /events
   pipeway ws --binary local:my-service /stream < input.bin > output.bin";
 
-/// What both clients take.
+/// What both clients of any service take.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ClientArgs {
     /// Where to connect: local:NAME, npipe:NAME, unix:/path or tcp:127.0.0.1:PORT
@@ -53,6 +53,20 @@ pub(crate) struct ClientArgs {
     #[arg(short = 'm', long, value_name = "TIME", value_parser = seconds_or_time)]
     pub(crate) max_time: Option<Duration>,
 
+    #[command(flatten)]
+    connect: ConnectArgs,
+}
+
+impl ClientArgs {
+    /// How to connect.
+    pub(crate) fn connect_options(&self) -> ConnectOptions {
+        self.connect.options(self.max_time)
+    }
+}
+
+/// How to connect.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ConnectArgs {
     /// The longest time for connecting: seconds, or a time such as 500ms [default: 5]
     #[arg(long, value_name = "TIME", value_parser = seconds_or_time)]
     connect_timeout: Option<Duration>,
@@ -67,12 +81,12 @@ pub(crate) struct ClientArgs {
     allow_remote: bool,
 }
 
-impl ClientArgs {
-    /// How to connect.
-    pub(crate) fn connect_options(&self) -> ConnectOptions {
+impl ConnectArgs {
+    /// How to connect, where everything together may take `limit`.
+    pub(crate) fn options(&self, limit: Option<Duration>) -> ConnectOptions {
         let default = ConnectOptions::default();
         ConnectOptions {
-            timeout: self.connect_timeout.or(self.max_time).unwrap_or(default.timeout),
+            timeout: self.connect_timeout.or(limit).unwrap_or(default.timeout),
             verify_server: self.verify_server.and_then(|verify| verify.0),
             allow_remote: self.allow_remote,
         }

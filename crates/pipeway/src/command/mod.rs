@@ -5,12 +5,17 @@ mod check;
 mod client;
 mod curl;
 mod demo;
+mod exec;
+mod remote;
 mod serve;
+mod shell;
 mod ws;
 
 pub(crate) use agent::agent;
 pub(crate) use check::check;
 pub(crate) use curl::curl;
 pub(crate) use demo::demo;
+pub(crate) use exec::exec;
 pub(crate) use serve::{bridge, serve};
+pub(crate) use shell::shell;
 pub(crate) use ws::ws;

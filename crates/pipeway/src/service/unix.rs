@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
-use pipeway_transport::Endpoint;
+use pipeway_transport::{Endpoint, child, console};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The permissions of a file's group and of others (inode(7)).
@@ -28,33 +28,134 @@ impl StopSignals {
         Ok(StopSignals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
-            hangup: if is_hangup_ignored() { None } else { Some(signal(SignalKind::hangup())?) },
+            hangup: unless_ignored(SignalKind::hangup())?,
         })
     }
 
     /// The next one, by its name. Cancel safe.
     pub(crate) async fn next(&mut self) -> &'static str {
-        let hangup = async {
-            match &mut self.hangup {
-                Some(hangup) => hangup.recv().await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             _ = self.interrupt.recv() => "SIGINT",
             _ = self.terminate.recv() => "SIGTERM",
-            _ = hangup => "SIGHUP",
+            () = received(&mut self.hangup) => "SIGHUP",
         }
     }
 }
 
-/// Whether SIGHUP was ignored when the program was started: the lowest bit of `SigIgn`
-/// (proc_pid_status(5)). Where there is no such file it is taken for not ignored.
-fn is_hangup_ignored() -> bool {
+/// The signals that a user's program passes on to the other side.
+#[derive(Debug)]
+pub(crate) struct UserSignals {
+    stop: StopSignals,
+    quit: Signal,
+}
+
+impl UserSignals {
+    /// Takes the signals over. Must be called inside a runtime.
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(UserSignals { stop: StopSignals::new()?, quit: signal(SignalKind::quit())? })
+    }
+
+    /// The next one. Cancel safe.
+    pub(crate) async fn next(&mut self) -> child::Signal {
+        let StopSignals { interrupt, terminate, hangup } = &mut self.stop;
+        tokio::select! {
+            _ = interrupt.recv() => child::Signal::Interrupt,
+            _ = terminate.recv() => child::Signal::Terminate,
+            () = received(hangup) => child::Signal::Hangup,
+            _ = self.quit.recv() => child::Signal::Quit,
+        }
+    }
+}
+
+/// Tells that the terminal's window has another size.
+#[derive(Debug)]
+pub(crate) struct Resizes(Signal);
+
+impl Resizes {
+    /// Takes the signal over. Must be called inside a runtime.
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Resizes(signal(SignalKind::window_change())?))
+    }
+
+    /// Waits for the next change. Cancel safe.
+    pub(crate) async fn next(&mut self) {
+        self.0.recv().await;
+    }
+}
+
+/// What a shell's job control does to a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum JobEvent {
+    /// It is to stop for a while.
+    Suspend,
+    /// It was stopped, and goes on.
+    Continued,
+}
+
+/// Tells what a shell's job control wants.
+#[derive(Debug)]
+pub(crate) struct JobControl {
+    /// Not taken over where nobody could continue what was stopped.
+    suspend: Option<Signal>,
+    continued: Option<Signal>,
+}
+
+impl JobControl {
+    /// Takes the signals over. Must be called inside a runtime.
+    pub(crate) fn new() -> io::Result<Self> {
+        let taken = |number: Option<i32>| match number {
+            Some(number) => unless_ignored(SignalKind::from_raw(number)),
+            None => Ok(None),
+        };
+        Ok(JobControl {
+            suspend: taken(console::suspend_signal())?,
+            continued: taken(console::continue_signal())?,
+        })
+    }
+
+    /// The next event. Cancel safe.
+    pub(crate) async fn next(&mut self) -> JobEvent {
+        tokio::select! {
+            () = received(&mut self.suspend) => JobEvent::Suspend,
+            () = received(&mut self.continued) => JobEvent::Continued,
+        }
+    }
+}
+
+/// A signal, unless whoever started the program wanted it to be ignored.
+fn unless_ignored(kind: SignalKind) -> io::Result<Option<Signal>> {
+    if is_ignored(kind.as_raw_value()) { Ok(None) } else { signal(kind).map(Some) }
+}
+
+/// Waits for a signal; for ever, for one that is not taken over.
+async fn received(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether a signal was ignored when the program was started: its bit of `SigIgn`, the first of
+/// which is signal 1 (proc_pid_status(5)). Where there is no such file it is taken for not
+/// ignored.
+fn is_ignored(number: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .is_some_and(|mask| mask & 1 != 0)
+        .is_some_and(|mask| mask >> (number - 1) & 1 != 0)
+}
+
+/// What the system sees of a command's exit code. One that it has no room for, as programs of
+/// Windows have them, is [`UNSHOWN`](crate::exit::UNSHOWN).
+pub(crate) fn exit_with(code: i32) -> std::process::ExitCode {
+    match u8::try_from(code) {
+        Ok(code) => code.into(),
+        Err(_) => {
+            let unshown = crate::exit::UNSHOWN;
+            crate::output::talk(&format!("the command ended with {code}, which is {unshown} here"));
+            unshown.into()
+        }
+    }
 }
 
 /// Tells the service manager, where there is one, `READY=1` or `STOPPING=1` (sd_notify(3)).
@@ -97,7 +198,16 @@ pub(crate) fn exposed_to_others(path: &Path) -> Option<String> {
 /// Where the demonstration's service listens: a socket below `folder`, in one of its own that
 /// the listener makes for its owner alone.
 pub(crate) fn demo_service_endpoint(folder: &Path) -> Result<Endpoint, String> {
-    format!("unix:{}", folder.join("run").join("service.sock").display())
+    demo_endpoint(folder, "service.sock")
+}
+
+/// Where the demonstration's agent listens, beside its service.
+pub(crate) fn demo_agent_endpoint(folder: &Path) -> Result<Endpoint, String> {
+    demo_endpoint(folder, "agent.sock")
+}
+
+fn demo_endpoint(folder: &Path, name: &str) -> Result<Endpoint, String> {
+    format!("unix:{}", folder.join("run").join(name).display())
         .parse()
         .map_err(|error: pipeway_transport::EndpointParseError| error.to_string())
 }

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long anything may take before the test fails.
 pub const WATCHDOG: Duration = Duration::from_secs(30);
@@ -84,6 +84,18 @@ impl Room {
         let listen = unique_local();
         let args = ["bridge", "--listen", &listen, "--to", to];
         let running = Running::start(self.pipeway(args.iter().chain(more)));
+        let line = running.line();
+        assert!(line.starts_with("ready "), "{line}");
+        (listen, running)
+    }
+
+    /// Runs an agent; the endpoint where it listens, and the running program.
+    pub fn agent(&self) -> (String, Running) {
+        let listen = unique_local();
+        let mut command = self.pipeway(["agent", "--listen", &listen]);
+        // What `shell` starts when it is told nothing else.
+        command.env("SHELL", "/bin/sh");
+        let running = Running::start(command);
         let line = running.line();
         assert!(line.starts_with("ready "), "{line}");
         (listen, running)
@@ -196,8 +208,7 @@ impl Running {
 
     /// Sends it a signal by name: INT, TERM.
     pub fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
+        assert!(kill(name, self.child.id()), "{name}");
     }
 
     /// Whether its standard output, which says no more, is closed within `time`.
@@ -226,6 +237,22 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Sends a process a signal by name; whether there was such a process.
+pub fn kill(name: &str, pid: u32) -> bool {
+    let mut kill = Command::new("kill");
+    kill.args([&format!("-{name}"), &pid.to_string()]).stderr(Stdio::null());
+    kill.status().unwrap().success()
+}
+
+/// Waits until a process is gone.
+#[track_caller]
+pub fn until_gone(pid: u32) {
+    let begin = Instant::now();
+    while kill("0", pid) {
+        assert!(begin.elapsed() < WATCHDOG, "process {pid} does not end");
     }
 }
 

@@ -2,10 +2,18 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
+#[cfg(unix)]
+mod agent;
 mod bridge;
 mod check;
 mod curl;
 mod demo;
+#[cfg(unix)]
+mod exec;
 mod harness;
+#[cfg(windows)]
+mod on_windows;
 mod serve;
+#[cfg(unix)]
+mod shell;
 mod ws;

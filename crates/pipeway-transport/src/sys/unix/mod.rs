@@ -3,6 +3,8 @@
 mod activation;
 #[cfg(feature = "child")]
 pub(crate) mod child;
+#[cfg(feature = "console")]
+pub(crate) mod console;
 #[cfg(feature = "child")]
 pub(crate) mod fifo;
 mod folder;

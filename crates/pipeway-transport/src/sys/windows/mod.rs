@@ -1,6 +1,10 @@
 //! Windows: local endpoints are named pipes.
 
+#[cfg(feature = "child")]
+pub(crate) mod child;
 mod connect;
+#[cfg(feature = "console")]
+pub(crate) mod console;
 mod descriptor;
 #[cfg(feature = "child")]
 pub(crate) mod fifo;

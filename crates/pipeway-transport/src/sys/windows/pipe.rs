@@ -93,7 +93,7 @@ impl AsHandle for Instance {
 
 /// One connection over a byte-type pipe.
 #[derive(Debug)]
-pub(super) struct Pipe {
+pub(crate) struct Pipe {
     end: End,
     /// Whether the end of the stream was read.
     ended: bool,
@@ -158,6 +158,52 @@ impl Pipe {
         self.ended
     }
 
+    /// Writes what there is room for, beside others that write to the same pipe.
+    #[cfg(feature = "child")]
+    pub(super) fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
+        let part = &buf[..buf.len().min(WRITE_BYTES_MAX)];
+        let written = match &self.end {
+            End::Server(server) => server.try_write(part),
+            End::Client(client) => client.try_write(part),
+        };
+        written.map_err(broken)
+    }
+
+    /// As [`AsyncWrite::poll_write`]; for one of those who write to the same pipe, the others use
+    /// [`write_beside`](Pipe::write_beside).
+    #[cfg(feature = "child")]
+    pub(super) fn poll_write_shared(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(match &self.end {
+                End::Server(server) => server.poll_write_ready(cx),
+                End::Client(client) => client.poll_write_ready(cx),
+            })?;
+            match self.try_write(buf) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
+            }
+        }
+    }
+
+    /// Writes a few bytes as soon as there is room. Cancel safe.
+    #[cfg(feature = "child")]
+    pub(super) async fn write_beside(&self, buf: &[u8]) -> io::Result<usize> {
+        loop {
+            match &self.end {
+                End::Server(server) => server.writable().await?,
+                End::Client(client) => client.writable().await?,
+            }
+            match self.try_write(buf) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return written,
+            }
+        }
+    }
+
     fn poll_write_some(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match &mut self.end {
             End::Server(server) => Pin::new(server).poll_write(cx, buf),
@@ -210,9 +256,7 @@ impl AsyncWrite for Pipe {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let part = &buf[..buf.len().min(WRITE_BYTES_MAX)];
-        self.poll_write_some(cx, part).map_err(|error| {
-            if is_gone(&error) { io::Error::new(io::ErrorKind::BrokenPipe, error) } else { error }
-        })
+        self.poll_write_some(cx, part).map_err(broken)
     }
 
     /// Nothing to do, as with a socket: the system takes over what was written by itself.
@@ -262,6 +306,11 @@ fn open(name: &PipeName, access: u32, flags: u32) -> io::Result<OwnedHandle> {
     }
     // SAFETY: the call succeeded, so this is an open handle that nobody else owns.
     Ok(unsafe { OwnedHandle::from_raw_handle(handle) })
+}
+
+/// The error of writing, by one kind where the other end has closed.
+fn broken(error: io::Error) -> io::Error {
+    if is_gone(&error) { io::Error::new(io::ErrorKind::BrokenPipe, error) } else { error }
 }
 
 /// Whether the error says that the other end has closed.

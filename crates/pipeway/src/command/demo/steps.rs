@@ -1,11 +1,11 @@
-//! The steps: each is an exchange whose every byte is known beforehand.
+//! The steps: each is an exchange of which it is known beforehand what must come back.
 
 use std::convert::Infallible;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{SinkExt, StreamExt};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Empty, StreamBody};
+use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::header::HOST;
 use hyper::{Method, Request, Response};
@@ -16,6 +16,8 @@ use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+
+use super::commands::{self, EXECUTE, EXECUTE_STREAM, TERMINAL};
 
 /// The path of the greeting.
 pub(super) const HELLO: &str = "/hello";
@@ -41,11 +43,41 @@ pub(super) enum Step {
     StreamedPost,
     /// A conversation.
     WebSocket,
+    /// A command, with all of its output.
+    Command,
+    /// A command whose output comes as it is written.
+    Stream,
+    /// A terminal that is resized and interrupted.
+    Terminal,
+}
+
+/// Who answers a step, behind a bridge of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// The demonstration's own service.
+    Service,
+    /// The agent.
+    Agent,
 }
 
 impl Step {
     /// All of them, in order.
-    pub(super) const ALL: [Step; 3] = [Step::Get, Step::StreamedPost, Step::WebSocket];
+    pub(super) const ALL: [Step; 6] = [
+        Step::Get,
+        Step::StreamedPost,
+        Step::WebSocket,
+        Step::Command,
+        Step::Stream,
+        Step::Terminal,
+    ];
+
+    /// Who answers it.
+    pub(super) fn place(self) -> Place {
+        match self {
+            Step::Get | Step::StreamedPost | Step::WebSocket => Place::Service,
+            Step::Command | Step::Stream | Step::Terminal => Place::Agent,
+        }
+    }
 
     /// The name, for the table.
     pub(super) fn name(self) -> &'static str {
@@ -53,6 +85,9 @@ impl Step {
             Step::Get => "GET",
             Step::StreamedPost => "streamed POST",
             Step::WebSocket => "WebSocket",
+            Step::Command => "command",
+            Step::Stream => "stream",
+            Step::Terminal => "terminal",
         }
     }
 
@@ -62,22 +97,25 @@ impl Step {
             Step::Get => HELLO,
             Step::StreamedPost => ECHO,
             Step::WebSocket => CHAT,
+            Step::Command => EXECUTE,
+            Step::Stream => EXECUTE_STREAM,
+            Step::Terminal => TERMINAL,
         }
     }
 
     /// The event that the bridge tells of it.
     pub(super) fn event(self) -> &'static str {
         match self {
-            Step::Get | Step::StreamedPost => "request",
-            Step::WebSocket => "upgrade",
+            Step::WebSocket | Step::Terminal => "upgrade",
+            _ => "request",
         }
     }
 
     /// The status that it is answered with.
     pub(super) fn status(self) -> u64 {
         match self {
-            Step::Get | Step::StreamedPost => 200,
-            Step::WebSocket => 101,
+            Step::WebSocket | Step::Terminal => 101,
+            _ => 200,
         }
     }
 
@@ -89,6 +127,9 @@ impl Step {
             Step::Get => get(stream).await,
             Step::StreamedPost => streamed_post(stream).await,
             Step::WebSocket => conversation(stream).await.map_err(|error| error.to_string())?,
+            Step::Command => commands::command(stream).await,
+            Step::Stream => commands::stream(stream).await,
+            Step::Terminal => commands::terminal(stream).await,
         }
     }
 }
@@ -131,7 +172,8 @@ async fn streamed_post(stream: Stream) -> Result<(), String> {
     }
 }
 
-async fn exchange(
+/// Sends a request; its answer, if its status is 200.
+pub(super) async fn exchange(
     stream: Stream,
     method: Method,
     path: &str,
@@ -171,6 +213,11 @@ async fn conversation(
         }
     }
     Ok(Err("the close was not answered".into()))
+}
+
+/// A body that is there from the beginning.
+pub(super) fn full(body: Vec<u8>) -> UnsyncBoxBody<Bytes, Infallible> {
+    Full::new(Bytes::from(body)).boxed_unsync()
 }
 
 fn same(came: &[u8], sent: &[u8]) -> Result<(), String> {

@@ -1,5 +1,5 @@
 //! The built program between clients and servers that nobody here wrote: curl, Node's `http`, the
-//! npm package `ws`, Python's `http.client`, `aiohttp` and `websockets`.
+//! npm package `ws`, Python's `http.client`, `aiohttp` and `websockets`, a Jupyter server.
 //!
 //! They are installed by the test command (`npm ci` in `interop/`, and the Python packages of
 //! `interop/requirements.txt` in an environment named by `PIPEWAY_PYTHON`). Where they are missing
@@ -7,95 +7,15 @@
 
 #![cfg(unix)] // These clients reach Unix sockets; pipes are driven by the Windows test kit.
 
-use std::io::{BufRead, BufReader, Read, Write};
+mod jupyter;
+mod running;
+
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc;
-use std::time::Duration;
+use std::process::Command;
 
-/// How long a program may take to say that it is ready, and a client to be done.
-const DEADLINE: Duration = Duration::from_secs(100);
-
-/// A program that runs until the test is over.
-struct Running {
-    child: Child,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Starts a program, and waits for its first line, which must begin with `ready`.
-fn started(command: &mut Command) -> Running {
-    command.stdin(Stdio::null()).stdout(Stdio::piped());
-    let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let mut running = Running { child };
-    let stdout = running.child.stdout.take().expect("a pipe");
-    let (line_tx, line_rx) = mpsc::channel();
-    std::thread::spawn(move || {
-        let mut lines = BufReader::new(stdout);
-        let mut first = String::new();
-        let _ = lines.read_line(&mut first);
-        let _ = line_tx.send(first);
-        // What it says further must not stop it.
-        let _ = std::io::copy(&mut lines, &mut std::io::sink());
-    });
-    let first = line_rx.recv_timeout(DEADLINE).unwrap_or_else(|_| panic!("{command:?} is silent"));
-    assert!(first.starts_with("ready"), "{command:?} said {first:?}");
-    running
-}
-
-/// Runs a client to its end with `input`.
-fn finished(command: &mut Command, input: Vec<u8>) -> Output {
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let mut running = Running { child };
-    let (mut stdin, mut stdout, mut stderr) = (
-        running.child.stdin.take().expect("a pipe"),
-        running.child.stdout.take().expect("a pipe"),
-        running.child.stderr.take().expect("a pipe"),
-    );
-    std::thread::spawn(move || stdin.write_all(&input));
-    let (said_tx, said_rx) = mpsc::channel();
-    let also_said_tx = said_tx.clone();
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let _ = stdout.read_to_end(&mut bytes);
-        said_tx.send((true, bytes))
-    });
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let _ = stderr.read_to_end(&mut bytes);
-        also_said_tx.send((false, bytes))
-    });
-    let (mut out, mut err) = (Vec::new(), Vec::new());
-    for _ in 0..2 {
-        match said_rx.recv_timeout(DEADLINE) {
-            Ok((true, bytes)) => out = bytes,
-            Ok((false, bytes)) => err = bytes,
-            Err(_) => panic!("{command:?} is not done"),
-        }
-    }
-    let status = running.child.wait().expect("waited for");
-    Output { status, stdout: out, stderr: err }
-}
-
-/// Fails unless a client ended well, and shows what it said.
-#[track_caller]
-fn succeeds(command: &mut Command) -> String {
-    let output = finished(command, Vec::new());
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(
-        output.status.success(),
-        "{command:?}: {}\n{said}{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
-    said
-}
+use running::{
+    Running, bridge, finished, have, have_python, python, runs, scripts, started, succeeds,
+};
 
 /// A service on Node's HTTP server and `ws`, with a bridge before it.
 struct Bridged {
@@ -128,42 +48,8 @@ impl Bridged {
     }
 }
 
-/// The built program from `bridge-NAME.sock` to `NAME.sock`.
-fn bridge(folder: &Path, name: &str) -> Running {
-    let listen = format!("unix:{}/bridge-{name}.sock", folder.display());
-    let to = format!("unix:{}/{name}.sock", folder.display());
-    started(
-        Command::new(env!("CARGO_BIN_EXE_pipeway"))
-            .args(["bridge", "--listen", &listen, "--to", &to])
-            .env_remove("PIPEWAY_CONFIG"),
-    )
-}
-
 fn node_server(socket: &Path) -> Running {
     started(Command::new("node").arg(scripts().join("node/server.mjs")).arg(socket))
-}
-
-fn scripts() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../interop")
-}
-
-fn runs(program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> bool {
-    let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command.status().is_ok_and(|status| status.success())
-}
-
-/// Whether everything that a test needs is here; says what is not.
-fn have(needs: &[(&str, bool)]) -> bool {
-    let missing: Vec<_> = needs.iter().filter(|(_, here)| !here).map(|(what, _)| *what).collect();
-    if missing.is_empty() {
-        return true;
-    }
-    let missing = missing.join(", ");
-    let required = std::env::var("PIPEWAY_REQUIRE_INTEROP").is_ok_and(|value| value == "1");
-    assert!(!required, "missing: {missing}");
-    eprintln!("left out, for want of {missing}");
-    false
 }
 
 fn have_node() -> (&'static str, bool) {
@@ -173,15 +59,6 @@ fn have_node() -> (&'static str, bool) {
 
 fn have_curl() -> (&'static str, bool) {
     ("curl", runs("curl", &["--version"]))
-}
-
-fn python() -> PathBuf {
-    std::env::var_os("PIPEWAY_PYTHON").map_or_else(|| "python3".into(), PathBuf::from)
-}
-
-fn have_python() -> (&'static str, bool) {
-    let here = runs(python(), &["-c", "import aiohttp, websockets"]);
-    ("Python with interop/requirements.txt (PIPEWAY_PYTHON)", here)
 }
 
 /// Bytes that differ from place to place.
