@@ -220,7 +220,10 @@ impl Console {
                     return Event::Drained;
                 }
                 Other::Came(incoming) => return Event::Came(incoming),
-                Other::Written(Some(count)) => drop(self.typed.drain(..count)),
+                Other::Written(Some(count)) => {
+                    self.typed.drain(..count);
+                    self.pings.reset();
+                }
                 // The terminal is gone, and nobody reads what was typed.
                 Other::Written(None) => self.typed.clear(),
                 Other::Replied => drop(self.replies.pop_front()),
