@@ -31,7 +31,7 @@ use crate::server::Shared;
 use crate::{session, terminal};
 
 /// How long the first message may take.
-const FIRST_MESSAGE: Duration = Duration::from_secs(10);
+const FIRST_MESSAGE: Duration = Duration::from_secs(30);
 
 /// How long the client may take to read the last messages, and to close.
 pub(crate) const LAST_WORDS: Duration = Duration::from_secs(5);

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::Path;
-use std::sync::{Barrier, Mutex};
+use std::sync::Barrier;
 use std::thread;
 
 use crate::conversation::{ByHand, Conversation};
@@ -12,28 +12,22 @@ use crate::terminal::{SHELL, Terminal};
 
 const TERMINALS: u16 = 200;
 
-/// How many of them open at the same moment: a busy machine could not open all within the time that
-/// the agent gives a client for its first message.
-const DOORS: usize = 25;
-
 #[test]
 fn two_hundred_terminals_at_once_are_kept_apart_and_leave_nothing() {
     let scene = Scene::new(Place::Socket, &[]);
     let pids = [scene.agent.running.id(), scene.bridge.id()];
     // What the first session makes for good, such as a pool's thread, is no leak.
     let socket = scene.socket();
-    one(&socket, 0, &Mutex::new(()), || {});
+    one(&socket, 0, || {});
     until(|| children(pids[0]), Vec::is_empty);
     let before = pids.map(|pid| until_settled(|| descriptors(pid)));
 
     let all_open = Barrier::new(TERMINALS.into());
-    let doors: [Mutex<()>; DOORS] = std::array::from_fn(|_| Mutex::new(()));
     thread::scope(|scope| {
         for number in 1..=TERMINALS {
             let (socket, all_open, pids) = (&socket, &all_open, &pids);
-            let door = &doors[usize::from(number) % DOORS];
             scope.spawn(move || {
-                one(socket, number, door, || {
+                one(socket, number, || {
                     if all_open.wait().is_leader() {
                         assert!(children(pids[0]).len() >= TERMINALS.into());
                     }
@@ -55,13 +49,10 @@ fn two_hundred_terminals_at_once_are_kept_apart_and_leave_nothing() {
     assert_eq!(sessions.len(), upgrades.len());
 }
 
-/// One session that nobody else's can be taken for, opened when there is nobody in the `door`;
-/// `meet` is called while it is open.
-fn one(socket: &Path, number: u16, door: &Mutex<()>, meet: impl FnOnce()) {
-    let opening = door.lock().unwrap();
+/// One session that nobody else's can be taken for; `meet` is called while it is open.
+fn one(socket: &Path, number: u16, meet: impl FnOnce()) {
     let mut terminal = Terminal::start(ByHand::open(socket, None), SHELL, 80, 24);
     terminal.sees("[ready]");
-    drop(opening);
     meet();
     terminal.types(&format!("echo mine-$(({number}*7))\n"));
     terminal.sees(&format!("mine-{}\r\n", u32::from(number) * 7));
