@@ -23,6 +23,7 @@
 mod api;
 mod command;
 mod config;
+mod console;
 mod error;
 mod guard;
 pub mod protocol;

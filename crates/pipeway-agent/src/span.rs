@@ -80,6 +80,11 @@ pub(crate) enum What {
     BudgetSpent {
         max_runtime_ms: u64,
     },
+    /// A program of a persistent session has ended.
+    Program {
+        seq: u64,
+        exit: i32,
+    },
     ClientGone,
     AgentStopped,
     Exit {

@@ -25,15 +25,16 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use crate::api::Refused;
+use crate::command::NotStarted;
 use crate::protocol::{AgentMessage, ClientMessage, ErrorCode};
 use crate::server::Shared;
 use crate::{session, terminal};
 
 /// How long the first message may take.
-const FIRST_MESSAGE: Duration = Duration::from_secs(10);
+const FIRST_MESSAGE: Duration = Duration::from_secs(30);
 
 /// How long the client may take to read the last messages, and to close.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+pub(crate) const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// How many messages may wait for the client; then whoever makes them waits.
 const QUEUE: usize = 4;
@@ -248,6 +249,15 @@ impl Outbox {
         let error = AgentMessage::fatal(code, message, seq);
         let _ = timeout(LAST_WORDS, self.send(&error)).await;
         self.close(close, inbox).await;
+    }
+
+    /// As [`refuse`](Outbox::refuse), for what was not started.
+    pub(crate) async fn refuse_start(self, error: NotStarted, inbox: Inbox) {
+        let (code, message) = match error {
+            NotStarted::BadRequest(message) => (ErrorCode::BadRequest, message),
+            NotStarted::Internal(message) => (ErrorCode::InternalError, message),
+        };
+        self.refuse(code, message, None, inbox).await;
     }
 
     /// Sends what still waits and a close frame, and waits for the client's, all within a few

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+pub use crate::fifo::{FifoReader, FifoWriter, HAS_FIFOS, forget_typed};
 use crate::{Error, ErrorKind, sys};
 
 /// A program to start, with its arguments, folder and environment.
@@ -346,6 +347,7 @@ fn not_started(program: &Program, error: io::Error) -> Error {
 ///
 /// The end of reading is the moment at which nothing holds the terminal's other side any more; on
 /// Windows it is the child's own end, and what it started in the terminal is told to end then.
+/// Reading that has to wait has given everything that was written before it began to wait.
 /// Shutting down does nothing: a terminal's input has no end but a typed Ctrl-D (0x04).
 #[derive(Debug)]
 pub struct Terminal {

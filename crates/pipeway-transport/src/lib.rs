@@ -72,6 +72,8 @@ mod connect;
 pub mod console;
 mod endpoint;
 mod error;
+#[cfg(feature = "child")]
+mod fifo;
 #[cfg(feature = "hyper")]
 pub mod hyper;
 mod joined;

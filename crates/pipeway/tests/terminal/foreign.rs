@@ -16,7 +16,7 @@ use crate::session::{Expected, agree, opcodes};
 use crate::wire::{CLOSE, CONTINUATION, PING, TEXT};
 
 /// Longer than a client gives itself.
-const LIMIT: Duration = Duration::from_secs(130);
+const LIMIT: Duration = Duration::from_secs(160);
 
 /// The folder of the scripts.
 pub fn scripts() -> PathBuf {

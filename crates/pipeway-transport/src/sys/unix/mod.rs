@@ -5,6 +5,8 @@ mod activation;
 pub(crate) mod child;
 #[cfg(feature = "console")]
 pub(crate) mod console;
+#[cfg(feature = "child")]
+pub(crate) mod fifo;
 mod folder;
 mod group;
 mod limit;

@@ -6,6 +6,8 @@ mod connect;
 #[cfg(feature = "console")]
 pub(crate) mod console;
 mod descriptor;
+#[cfg(feature = "child")]
+pub(crate) mod fifo;
 mod listen;
 mod peer;
 mod pipe;
