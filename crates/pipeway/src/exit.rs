@@ -2,9 +2,6 @@
 
 use pipeway_transport::ErrorKind;
 
-/// What a command's exit code is shown as where the system has no room for it.
-pub(crate) const UNSHOWN: u8 = 254;
-
 /// The code of `exec` and `shell` where nobody reads their output any more: that of a program
 /// that SIGPIPE ended.
 pub(crate) const BROKEN_PIPE: i32 = 128 + 13;

@@ -145,15 +145,17 @@ fn is_ignored(number: i32) -> bool {
         .is_some_and(|mask| mask >> (number - 1) & 1 != 0)
 }
 
+/// What a command's exit code is shown as where the system has no room for it.
+const UNSHOWN: u8 = 254;
+
 /// What the system sees of a command's exit code. One that it has no room for, as programs of
-/// Windows have them, is [`UNSHOWN`](crate::exit::UNSHOWN).
+/// Windows have them, is [`UNSHOWN`].
 pub(crate) fn exit_with(code: i32) -> std::process::ExitCode {
     match u8::try_from(code) {
         Ok(code) => code.into(),
         Err(_) => {
-            let unshown = crate::exit::UNSHOWN;
-            crate::output::talk(&format!("the command ended with {code}, which is {unshown} here"));
-            unshown.into()
+            crate::output::talk(&format!("the command ended with {code}, which is {UNSHOWN} here"));
+            UNSHOWN.into()
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::harness::{Room, Running};
 fn a_commands_outputs_and_its_exit_code_come_back() {
     let room = Room::new();
     let (listen, _agent) = room.agent();
-    let ended = room.run(["exec", &listen, "--", "(echo out)&(echo err)>&2& exit 3"]);
+    let ended = room.run(["exec", &listen, "--", "(echo out)&(>&2 echo err)& exit 3"]);
     let ended = ended.exits_with(3);
     assert_eq!((ended.stdout().as_str(), ended.stderr.as_str()), ("out\n", "err\n"));
 }

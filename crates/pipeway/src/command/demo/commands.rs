@@ -56,7 +56,7 @@ fn scripts() -> Scripts {
             tells_size: true,
         },
         Platform::Windows => Scripts {
-            command: "(echo out)&(echo err)>&2& exit 3",
+            command: "(echo out)&(>&2 echo err)& exit 3",
             stream: "for %i in (one two three) do @echo %i",
             terminal: "(echo [ready])& ping -n 60 127.0.0.1 >nul",
             tells_size: false,
