@@ -7,7 +7,7 @@ use crate::harness::{Room, Running, Service, kill, run, until_gone};
 const SLEEP: &str = "trap '' TERM; sleep 60 > /dev/null 2>&1 & trap - TERM;";
 
 /// Waits for it, whatever traps are sprung meanwhile.
-const WAIT: &str = "while wait; [ $? -gt 128 ]; do :; done";
+const WAIT: &str = "while kill -0 $! 2> /dev/null; do wait; done";
 
 #[test]
 fn output_comes_as_it_is_written() {

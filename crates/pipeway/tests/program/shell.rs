@@ -22,7 +22,7 @@ const AROUND: &str = "\
 const SLEEP: &str = "trap '' TERM; sleep 60 > /dev/null 2>&1 & trap - TERM;";
 
 /// Waits for it, whatever traps are sprung meanwhile.
-const WAIT: &str = "while wait; [ $? -gt 128 ]; do :; done";
+const WAIT: &str = "while kill -0 $! 2> /dev/null; do wait; done";
 
 /// A terminal with `pipeway shell` in it.
 struct Seat<'a> {
