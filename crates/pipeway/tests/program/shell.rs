@@ -18,8 +18,8 @@ const AROUND: &str = "\
     echo code=$?.; stty -g > after";
 
 /// What is waited for: started before the test is told anything, since dash loses a signal that
-/// comes while it starts a program. It outlives a SIGTERM.
-const SLEEP: &str = "trap '' TERM; sleep 60 > /dev/null 2>&1 & trap - TERM;";
+/// comes while it starts a program. It outlives the signals.
+const SLEEP: &str = "trap '' INT TERM; sleep 60 > /dev/null 2>&1 & trap - INT TERM;";
 
 /// Waits for it, whatever traps are sprung meanwhile.
 const WAIT: &str = "while kill -0 $! 2> /dev/null; do wait; done";
