@@ -2,8 +2,12 @@ use std::io::Write;
 
 use crate::harness::{Room, Running, Service, kill, run, until_gone};
 
-/// A loop that a trap interrupts soon.
-const WAIT: &str = "while :; do sleep 0.05; done";
+/// What is waited for: started before the test is told anything, since dash loses a signal that
+/// comes while it starts a program. It outlives the signals.
+const SLEEP: &str = "trap '' INT TERM; sleep 60 > /dev/null 2>&1 & trap - INT TERM;";
+
+/// Waits for it, whatever traps are sprung meanwhile.
+const WAIT: &str = "while kill -0 $! 2> /dev/null; do wait; done";
 
 #[test]
 fn output_comes_as_it_is_written() {
@@ -78,7 +82,7 @@ fn a_command_can_run_in_a_terminal() {
 fn ctrl_c_interrupts_the_command() {
     let room = Room::new();
     let (listen, _agent) = room.agent();
-    let script = format!("trap 'echo caught; exit 9' INT; echo ready; {WAIT}");
+    let script = format!("{SLEEP} trap 'echo caught; exit 9' INT; echo ready; {WAIT}");
     let command = Running::start(room.pipeway(["exec", &listen, "--", &script]));
     assert_eq!(command.line(), "ready");
     command.signal("INT");
@@ -91,8 +95,8 @@ fn a_command_that_a_signal_ended_exits_with_128_and_its_number() {
     let room = Room::new();
     let (listen, _agent) = room.agent();
     for (name, code) in [("INT", 130), ("TERM", 143), ("HUP", 129), ("QUIT", 131)] {
-        let args = ["exec", &listen, "--", "echo ready; sleep 60"];
-        let command = Running::start(room.pipeway(args));
+        let script = format!("{SLEEP} echo ready; {WAIT}");
+        let command = Running::start(room.pipeway(["exec", &listen, "--", &script]));
         assert_eq!(command.line(), "ready");
         command.signal(name);
         command.end().exits_with(code);
@@ -103,7 +107,7 @@ fn a_command_that_a_signal_ended_exits_with_128_and_its_number() {
 fn the_second_ctrl_c_asks_it_to_end_and_the_third_leaves() {
     let room = Room::new();
     let (listen, _agent) = room.agent();
-    let script = format!("trap 'echo int' INT; trap 'echo term' TERM; echo $$; {WAIT}");
+    let script = format!("{SLEEP} trap 'echo int' INT; trap 'echo term' TERM; echo $$; {WAIT}");
     let command = Running::start(room.pipeway(["exec", &listen, "--", &script]));
     let pid = command.line().parse().unwrap();
     command.signal("INT");
@@ -155,7 +159,7 @@ fn a_command_runs_through_a_bridge() {
     let room = Room::new();
     let (inside, _agent) = room.agent();
     let (listen, _bridge) = room.bridge(&inside, &[]);
-    let script = format!("trap 'echo caught; exit 9' INT; echo ready; {WAIT}");
+    let script = format!("{SLEEP} trap 'echo caught; exit 9' INT; echo ready; {WAIT}");
     let command = Running::start(room.pipeway(["exec", &listen, "--", &script]));
     assert_eq!(command.line(), "ready");
     command.signal("INT");

@@ -17,8 +17,12 @@ const AROUND: &str = "\
     sh -c 'echo pid=$$.; exec \"$0\" \"$@\"' \"$0\" \"$@\"; \
     echo code=$?.; stty -g > after";
 
-/// A loop that a trap interrupts soon.
-const WAIT: &str = "while :; do sleep 0.05; done";
+/// What is waited for: started before the test is told anything, since dash loses a signal that
+/// comes while it starts a program. It outlives the signals.
+const SLEEP: &str = "trap '' INT TERM; sleep 60 > /dev/null 2>&1 & trap - INT TERM;";
+
+/// Waits for it, whatever traps are sprung meanwhile.
+const WAIT: &str = "while kill -0 $! 2> /dev/null; do wait; done";
 
 /// A terminal with `pipeway shell` in it.
 struct Seat<'a> {
@@ -151,7 +155,8 @@ fn the_terminal_is_raw_while_it_runs_and_as_before_after_it() {
 fn the_size_is_told_and_followed() {
     let room = Room::new();
     let (listen, _agent) = room.agent();
-    let script = format!("trap 'stty size; exit' WINCH; stty size; echo term=$TERM.; {WAIT}");
+    let script =
+        format!("{SLEEP} trap 'stty size; exit 0' WINCH; stty size; echo term=$TERM.; {WAIT}");
     let mut seat = Seat::new(&room, &[&listen, "--", &script]);
     seat.until("30 100");
     assert_eq!(seat.value("term"), "vt220");
@@ -164,7 +169,7 @@ fn the_size_is_told_and_followed() {
 fn a_typed_ctrl_c_is_a_key_of_the_other_side() {
     let room = Room::new();
     let (listen, _agent) = room.agent();
-    let script = format!("trap 'echo caught.; exit 5' INT; echo ready.; {WAIT}");
+    let script = format!("{SLEEP} trap 'echo caught.; exit 5' INT; echo ready.; {WAIT}");
     let mut seat = Seat::new(&room, &[&listen, "--", &script]);
     seat.until("ready.");
     seat.keys("\x03");
@@ -177,7 +182,7 @@ fn a_signal_that_we_get_is_passed_on() {
     let room = Room::new();
     let (listen, _agent) = room.agent();
     for name in ["INT", "TERM", "QUIT", "HUP"] {
-        let script = format!("trap 'echo got-{name}.; exit 6' {name}; echo ready.; {WAIT}");
+        let script = format!("{SLEEP} trap 'echo got-{name}.; exit 6' {name}; echo ready.; {WAIT}");
         let mut seat = Seat::new(&room, &[&listen, "--", &script]);
         let pid = seat.value("pid").parse().unwrap();
         seat.until("ready.");
@@ -191,7 +196,7 @@ fn a_signal_that_we_get_is_passed_on() {
 fn a_second_order_to_end_leaves() {
     let room = Room::new();
     let (listen, _agent) = room.agent();
-    let script = format!("trap 'echo got-term.' TERM; echo ready.; {WAIT}");
+    let script = format!("{SLEEP} trap 'echo got-term.' TERM; echo ready.; {WAIT}");
     let mut seat = Seat::new(&room, &[&listen, "--", &script]);
     let pid = seat.value("pid").parse().unwrap();
     seat.until("ready.");
@@ -295,7 +300,7 @@ fn a_terminal_goes_through_a_bridge() {
     let room = Room::new();
     let (inside, _agent) = room.agent();
     let (listen, bridge) = room.bridge(&inside, &["--drain-timeout", "0s"]);
-    let script = format!("trap 'stty size' WINCH; echo ready.; {WAIT}");
+    let script = format!("{SLEEP} trap 'stty size' WINCH; echo ready.; {WAIT}");
     let mut seat = Seat::new(&room, &[&listen, "--", &script]);
     seat.until("ready.");
     seat.resize(120, 40);
