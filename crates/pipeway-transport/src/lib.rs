@@ -60,6 +60,17 @@
 //! [`join`] needs none: one stream of a reader and a writer.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
+// The page names every feature's items, also where it is built without them.
+#![cfg_attr(
+    not(all(
+        feature = "axum",
+        feature = "child",
+        feature = "console",
+        feature = "hyper",
+        feature = "tungstenite"
+    )),
+    allow(rustdoc::broken_intra_doc_links)
+)]
 
 mod access;
 #[cfg(feature = "axum")]
