@@ -130,9 +130,12 @@ async fn serve(listener: &mut Listener, shared: &Arc<Shared>, service: &Service)
     loop {
         until_fewer_than(shared.limits.max_connections, &shared.connections).await;
         match listener.accept().await {
-            Ok((stream, _)) => {
-                shared.spawn_connection(connection(stream, service.clone(), shared.stop.clone()))
-            }
+            Ok((stream, _)) => shared.spawn_connection(connection(
+                stream,
+                service.clone(),
+                shared.stop.clone(),
+                shared.grace,
+            )),
             // That one client is closed; the next may be another user.
             Err(error) if error.kind() == ErrorKind::PeerRejected => {}
             Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
@@ -140,7 +143,7 @@ async fn serve(listener: &mut Listener, shared: &Arc<Shared>, service: &Service)
     }
 }
 
-async fn connection(stream: Stream, service: Service, mut stop: Stop) {
+async fn connection(stream: Stream, service: Service, mut stop: Stop, grace: Duration) {
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
@@ -153,7 +156,8 @@ async fn connection(stream: Stream, service: Service, mut stop: Stop) {
         _ = &mut connection => return,
         () = stop.ordered() => connection.as_mut().graceful_shutdown(),
     }
-    let _ = connection.await;
+    // A client that does not read must not keep what it asked for.
+    let _ = tokio::time::timeout(grace + STOP_TIMEOUT, connection).await;
 }
 
 impl Shared {

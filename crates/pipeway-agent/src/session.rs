@@ -37,7 +37,7 @@ const AGAIN_MAX: usize = 16;
 
 /// How long after a program's beginning a signal is early. Shells lose one that comes in the very
 /// moment at which they begin to do something.
-const EARLY: Duration = Duration::from_millis(50);
+const EARLY: Duration = Duration::from_millis(250);
 
 /// After how long an early signal is sent again, each time to a program that still runs.
 const RESEND: [Duration; 3] =
@@ -335,7 +335,8 @@ impl Session {
         // Something that was typed may be a signal.
         self.repeat_finish().await;
         for signal in signals {
-            self.signal(signal).await;
+            // Early whatever the clock says: all of that may have taken a while.
+            self.signal_program(signal, true).await;
         }
         Ok(())
     }
@@ -392,16 +393,23 @@ impl Session {
                 true
             }
             Stage::Running(running) => {
-                running.last_signal = Some(signal);
-                if running.begun.elapsed() < EARLY {
-                    running.resend = Some((Instant::now() + RESEND[0], signal, 0));
-                }
-                let delivered = self.console.signal(signal);
-                self.repeat_finish().await;
-                delivered
+                let is_early = running.begun.elapsed() < EARLY;
+                self.signal_program(signal, is_early).await
             }
             Stage::Idle | Stage::Done(..) => false,
         }
+    }
+
+    /// Signals the program that has begun.
+    async fn signal_program(&mut self, signal: Signal, is_early: bool) -> bool {
+        let Stage::Running(running) = &mut self.stage else { return false };
+        running.last_signal = Some(signal);
+        if is_early {
+            running.resend = Some((Instant::now() + RESEND[0], signal, 0));
+        }
+        let delivered = self.console.signal(signal);
+        self.repeat_finish().await;
+        delivered
     }
 
     /// Sends an early signal again.

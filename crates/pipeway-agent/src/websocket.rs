@@ -16,7 +16,8 @@ use futures_util::{SinkExt, StreamExt};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::Error as WsError;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -117,7 +118,22 @@ async fn begin(shared: Arc<Shared>, upgraded: OnUpgrade) {
         .max_message_size(Some(most))
         .max_frame_size(Some(most));
     let socket = Socket::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
-    let (outbox, mut inbox) = open(socket);
+    let (outbox, inbox, mut sending) = open(socket);
+    let mut stop = shared.stop.clone();
+    let whole = async {
+        converse(&shared, outbox, inbox).await;
+        // What still waits for a client that does not read is kept for it as long as it is there.
+        let _ = (&mut sending).await;
+    };
+    tokio::select! {
+        () = whole => {}
+        () = async { stop.ordered().await; sleep(shared.grace + LAST_WORDS).await } => {}
+    }
+    sending.abort();
+}
+
+/// Lets the first message say what the conversation is about.
+async fn converse(shared: &Shared, outbox: Outbox, mut inbox: Inbox) {
     let mut stop = shared.stop.clone();
     let first = tokio::select! {
         first = timeout(FIRST_MESSAGE, inbox.next()) => first,
@@ -125,10 +141,10 @@ async fn begin(shared: Arc<Shared>, upgraded: OnUpgrade) {
     };
     let refusal = match first {
         Ok(Incoming::Message(ClientMessage::Start(start))) => {
-            return terminal::run(&shared, outbox, inbox, start).await;
+            return terminal::run(shared, outbox, inbox, start).await;
         }
         Ok(Incoming::Message(ClientMessage::StartSession(start))) => {
-            return session::run(&shared, outbox, inbox, start).await;
+            return session::run(shared, outbox, inbox, start).await;
         }
         Ok(Incoming::Gone) => return,
         Ok(Incoming::Message(_)) => "the first message must be start or start_session".to_owned(),
@@ -157,18 +173,19 @@ pub(crate) struct Inbox {
     stream: SplitStream<Socket>,
 }
 
-/// Messages to the client, in order, each sent at once. Its task ends with its last clone.
+/// Messages to the client, in order, each sent at once.
 #[derive(Clone, Debug)]
 pub(crate) struct Outbox {
     message_tx: mpsc::Sender<Message>,
 }
 
-/// Both ways of a conversation.
-fn open(socket: Socket) -> (Outbox, Inbox) {
+/// Both ways of a conversation, and the task that sends: it ends when everything was sent after
+/// the last [`Outbox`] was dropped.
+fn open(socket: Socket) -> (Outbox, Inbox, JoinHandle<()>) {
     let (sink, stream) = socket.split();
     let (message_tx, message_rx) = mpsc::channel(QUEUE);
-    tokio::spawn(send(sink, message_rx));
-    (Outbox { message_tx }, Inbox { stream })
+    let sending = tokio::spawn(send(sink, message_rx));
+    (Outbox { message_tx }, Inbox { stream }, sending)
 }
 
 /// Sends what comes, until nobody is left who could send, or nobody who receives.
@@ -260,17 +277,14 @@ impl Outbox {
         self.refuse(code, message, None, inbox).await;
     }
 
-    /// Sends what still waits and a close frame, and waits for the client's, all within a few
-    /// seconds.
+    /// Sends a close frame as soon as the client reads, and waits a few seconds for the client's.
     pub(crate) async fn close(self, code: CloseCode, mut inbox: Inbox) {
-        let closed = async {
-            let frame = CloseFrame { code, reason: Utf8Bytes::default() };
-            if self.message_tx.send(Message::Close(Some(frame))).await.is_err() {
-                return;
-            }
-            drop(self);
-            while !matches!(inbox.next().await, Incoming::Gone) {}
-        };
+        let frame = CloseFrame { code, reason: Utf8Bytes::default() };
+        if self.message_tx.send(Message::Close(Some(frame))).await.is_err() {
+            return;
+        }
+        drop(self);
+        let closed = async { while !matches!(inbox.next().await, Incoming::Gone) {} };
         let _ = timeout(LAST_WORDS, closed).await;
     }
 }

@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
+use super::descriptors;
 use super::rig::{Rig, gone, run};
 
 /// A client of `/v1/stream`.
@@ -383,5 +384,41 @@ fn the_handshake_is_checked() {
             answer.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=\r\n"),
             "{answer}"
         );
+    });
+}
+
+#[test]
+fn a_client_that_reads_again_after_long_gets_all_to_the_end() {
+    run(async {
+        let rig = Rig::start();
+        let script = "echo $$ >PID; stty -opost; head -c 3000000 /dev/zero | tr '\\0' x; exit 3";
+        let pid = rig.path("pid");
+        let script = script.replace("PID", &pid.display().to_string());
+        let mut client = Client::start(&rig, &script).await;
+        client.until("x").await;
+        // Far longer than the agent waits for a client's close.
+        tokio::time::pause();
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        tokio::time::resume();
+        client.exits(3).await;
+        assert_eq!(client.output.len(), 3_000_000 - 1);
+    });
+}
+
+#[test]
+fn a_stop_does_not_wait_for_a_client_that_does_not_read() {
+    run(async {
+        let rig = Rig::start();
+        let before = descriptors();
+        let mut client = Client::start(&rig, "exec yes").await;
+        client.until("y\r\n").await;
+        let begin = Instant::now();
+        rig.stop().await;
+        assert!(begin.elapsed() < Duration::from_secs(10));
+        // The client's end is all that is left, in the end.
+        while descriptors() >= before {
+            tokio::task::yield_now().await;
+        }
+        drop(client);
     });
 }
