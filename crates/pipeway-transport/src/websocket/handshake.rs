@@ -155,8 +155,7 @@ where
     // In a box, since tungstenite wants it to be Unpin.
     let decide = Box::new(decide);
     let allow_origin = options.allow_origin;
-    // The shape is tungstenite's.
-    #[allow(clippy::result_large_err)]
+    #[allow(clippy::result_large_err, reason = "the shape is tungstenite's")]
     let answer = |request: &Asked, mut answer: Answer| {
         if !allow_origin && request.headers().contains_key(header::ORIGIN) {
             return Err(refusal(StatusCode::FORBIDDEN));
