@@ -184,6 +184,26 @@ const actions = {
     }
     return {};
   },
+  // Much of it, as fast as it is taken, and the end.
+  async writeMuch(command) {
+    const { stream } = of(command);
+    const whole = pattern(251 * 1024);
+    for (let left = command.length; left > 0; left -= whole.length) {
+      const piece = left < whole.length ? whole.subarray(0, left) : whole;
+      if (!stream.write(piece)) await once(stream, 'drain');
+    }
+    await new Promise((resolve) => { stream.end(resolve); });
+    return {};
+  },
+  // The checksum of the same bytes, made without a channel.
+  async digest(command) {
+    const hash = createHash('sha256');
+    const whole = pattern(251 * 1024);
+    for (let left = command.length; left > 0; left -= whole.length) {
+      hash.update(left < whole.length ? whole.subarray(0, left) : whole);
+    }
+    return { sha256: hash.digest('hex') };
+  },
   // Queues it, and does not wait.
   async push(command) {
     of(command).stream.write(pattern(command.length, command.from));
@@ -218,6 +238,19 @@ const actions = {
     }
     const ends = await Promise.all(served);
     return { count: ends.filter(({ error }) => error === undefined).length };
+  },
+  // Opens channels one after the other; what is sent over each must come back.
+  async openEchoes(command) {
+    const sent = pattern(command.length);
+    let count = 0;
+    for (let at = 0; at < command.count; at += 1) {
+      const kept = new Kept(await mux(command).offerChannelAsync(command.name), 'keep');
+      kept.stream.end(sent);
+      await kept.until(() => kept.ended);
+      const { error } = await kept.completion;
+      if (error === undefined && Buffer.concat(kept.pieces).equals(sent)) count += 1;
+    }
+    return { count };
   },
   async terminate(command) {
     of(command).channel.dispose(command.error === undefined ? undefined : new Error(command.error));

@@ -28,3 +28,9 @@ pub fn run(test: impl Future<Output = ()>) {
 pub fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|index| (index % 251) as u8).collect()
 }
+
+/// Whether `bytes` are those of the pattern from `start` on.
+pub fn is_pattern(bytes: &[u8], start: usize) -> bool {
+    let first = start % 251;
+    bytes.iter().enumerate().all(|(at, byte)| *byte == ((first + at) % 251) as u8)
+}
