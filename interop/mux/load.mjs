@@ -1,5 +1,5 @@
 // The load of `cargo xtask bench mux` on the npm package `nerdbank-streams`: what
-// crates/pipeway-mux/examples/load does, with the same arguments and the same answers.
+// crates/pipeway-mux/examples/mux_load does, with the same arguments and the same answers.
 // Usage: node load.mjs serve SOCKET VERSION
 //        node load.mjs one|many SOCKET VERSION BYTES CHANNELS
 //        node load.mjs opens|calls|echo SOCKET VERSION SECONDS IN_FLIGHT

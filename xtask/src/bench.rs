@@ -2,6 +2,7 @@
 //! what is measured and how.
 
 mod machine;
+mod mux;
 mod processes;
 mod report;
 mod way;
@@ -16,6 +17,7 @@ use way::{Server, Way};
 
 const HELP: &str = "\
 cargo xtask bench [OPTION...]
+cargo xtask bench mux [OPTION...]   the multiplexer instead: `bench mux --help`
 
   --rounds N        how often everything is measured; the medians are told [default: 5]
   --seconds N       how long each measurement of small exchanges takes [default: 3]
@@ -32,6 +34,9 @@ cargo xtask bench [OPTION...]
 ///
 /// A sentence that says what could not be measured.
 pub fn run(arguments: &[String]) -> Result<(), String> {
+    if let Some(("mux", rest)) = arguments.split_first().map(|(first, rest)| (&**first, rest)) {
+        return mux::run(rest);
+    }
     let Some(options) = Options::parse(arguments)? else {
         print!("{HELP}");
         return Ok(());
@@ -44,7 +49,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     let report = report::markdown(&bench.options, &bench.ways, &results)?;
     print!("{report}");
     if let Some(page) = &bench.options.markdown {
-        report::write_into(page, &report)?;
+        report::write_into(page, "bench", &report)?;
         eprintln!("written into {}", page.display());
     }
     Ok(())
@@ -180,7 +185,11 @@ impl Bench {
     fn set_up(options: Options) -> Result<Self, String> {
         let processors = Processors::choose()?;
         let with = |way: &str| !options.without.iter().any(|without| without == way);
-        let built = build(with("pipeway") && options.pipeway.is_none())?;
+        let mut built = vec!["--package", "pipeway-bridge", "--example", "load"];
+        if with("pipeway") && options.pipeway.is_none() {
+            built.extend(["--package", "pipeway", "--bin", "pipeway"]);
+        }
+        let built = build(&built)?;
         let program = options.pipeway.clone().unwrap_or_else(|| built.join("pipeway"));
         let mut ways = Vec::new();
         if with("direct") {
@@ -385,15 +394,11 @@ fn spawn(mut command: Command) -> Result<Child, String> {
 }
 
 /// Builds what is measured, and returns the folder that it is in.
-fn build(with_program: bool) -> Result<PathBuf, String> {
+fn build(what: &[&str]) -> Result<PathBuf, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in a folder");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.current_dir(root).args(["build", "--release", "--package", "pipeway-bridge"]);
-    command.args(["--example", "load"]);
-    if with_program {
-        command.args(["--package", "pipeway", "--bin", "pipeway"]);
-    }
+    command.current_dir(root).args(["build", "--release"]).args(what);
     let status = command.status().map_err(|error| format!("cargo can't be started: {error}"))?;
     if !status.success() {
         return Err("what is measured can't be built".to_owned());

@@ -21,6 +21,7 @@ cargo xtask COMMAND
   api [--update]                  the libraries' public API against its snapshots, or new snapshots
   windows build|lint|test         the Windows program, cross-built, and its tests under Wine
   bench [--quick] [--markdown FILE]   this bridge, nginx and HAProxy side by side (Linux)
+  bench mux [--quick] [--markdown FILE]   the multiplexer, npm's and yamux side by side (Linux)
 ";
 
 fn main() -> ExitCode {

@@ -6,9 +6,6 @@ use std::path::Path;
 use super::way::Way;
 use super::{Options, Results, Sample, Workload, machine};
 
-const BEGIN: &str = "<!-- bench: begin -->";
-const END: &str = "<!-- bench: end -->";
-
 /// All of it as Markdown, which is as good to read on a terminal.
 pub fn markdown(options: &Options, ways: &[Way], results: &Results) -> Result<String, String> {
     let mut out = String::new();
@@ -50,7 +47,7 @@ fn exchanges(out: &mut String, head: &str, ways: &[Way], results: &Results, work
                    CPU / nginx";
     table(out, head, columns);
     for way in ways {
-        let own = |field: Field| median(results, way, workload, field);
+        let own = |field: Field| median_of(results, way, workload, field);
         let ratio = |field: Field| own(field) / of_nginx(ways, results, workload, field);
         row(
             out,
@@ -75,7 +72,7 @@ fn bodies(out: &mut String, options: &Options, ways: &[Way], results: &Results) 
                    up time / nginx";
     table(out, &head, columns);
     for way in ways {
-        let own = |workload, field: Field| median(results, way, workload, field);
+        let own = |workload, field: Field| median_of(results, way, workload, field);
         let time = |workload| {
             let rate: Field = |sample| sample.rate;
             of_nginx(ways, results, workload, rate) / own(workload, rate)
@@ -100,7 +97,7 @@ fn idle(out: &mut String, options: &Options, ways: &[Way], results: &Results) {
     table(out, &head, "resident KiB a session | / nginx");
     for way in ways.iter().filter(|way| **way != Way::Direct) {
         let memory: Field = |sample| sample.memory;
-        let own = median(results, way, Workload::Idle, memory);
+        let own = median_of(results, way, Workload::Idle, memory);
         let ratio = own / of_nginx(ways, results, Workload::Idle, memory);
         row(out, way, &[number(own / 1024.0, 1), number(ratio, 2)]);
     }
@@ -108,10 +105,13 @@ fn idle(out: &mut String, options: &Options, ways: &[Way], results: &Results) {
 
 type Field = fn(&Sample) -> f64;
 
-fn median(results: &Results, way: &Way, workload: Workload, field: Field) -> f64 {
+fn median_of(results: &Results, way: &Way, workload: Workload, field: Field) -> f64 {
     let samples = results.iter().find(|result| result.0 == *way && result.1 == workload);
-    let mut values: Vec<f64> =
-        samples.map(|(_, _, samples)| samples.iter().map(field).collect()).unwrap_or_default();
+    median(samples.map(|(_, _, samples)| samples.iter().map(field).collect()).unwrap_or_default())
+}
+
+/// Not a number where there is none.
+pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     match values.len() {
         0 => f64::NAN,
@@ -127,7 +127,7 @@ fn spread(results: &Results, way: &Way) -> Option<f64> {
         let (low, high) = rates.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), rate| {
             (low.min(rate), high.max(rate))
         });
-        (high - low) / median(results, way, *workload, |sample| sample.rate)
+        (high - low) / median_of(results, way, *workload, |sample| sample.rate)
     });
     spreads.filter(|spread| spread.is_finite()).max_by(f64::total_cmp)
 }
@@ -135,7 +135,7 @@ fn spread(results: &Results, way: &Way) -> Option<f64> {
 /// Not a number where nginx was left out.
 fn of_nginx(ways: &[Way], results: &Results, workload: Workload, field: Field) -> f64 {
     let nginx = ways.iter().find(|way| matches!(way, Way::Nginx(_)));
-    nginx.map_or(f64::NAN, |nginx| median(results, nginx, workload, field))
+    nginx.map_or(f64::NAN, |nginx| median_of(results, nginx, workload, field))
 }
 
 fn table(out: &mut String, head: &str, columns: &str) {
@@ -149,24 +149,26 @@ fn row(out: &mut String, way: &Way, cells: &[String]) {
     let _ = writeln!(out, "| {way} | {} |", cells.join(" | "));
 }
 
-fn number(value: f64, digits: usize) -> String {
+/// Nothing where it was not measured.
+pub fn number(value: f64, digits: usize) -> String {
     if value.is_nan() { String::new() } else { format!("{value:.digits$}") }
 }
 
-/// Puts the report between the marks of a page.
-pub fn write_into(page: &Path, report: &str) -> Result<(), String> {
+/// Puts the report between the marks of a page that have this name.
+pub fn write_into(page: &Path, name: &str, report: &str) -> Result<(), String> {
     let failed = |error: std::io::Error| format!("{}: {error}", page.display());
     let text = std::fs::read_to_string(page).map_err(failed)?;
-    let text = replace(&text, report).ok_or_else(|| {
-        format!("{} has no lines `{BEGIN}` and `{END}` to write between", page.display())
+    let text = replace(&text, name, report).ok_or_else(|| {
+        format!("{} has no `{name}: begin` and `{name}: end` to write between", page.display())
     })?;
     std::fs::write(page, text).map_err(failed)
 }
 
-fn replace(text: &str, report: &str) -> Option<String> {
-    let (before, rest) = text.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
-    Some(format!("{before}{BEGIN}\n{report}{END}{after}"))
+fn replace(text: &str, name: &str, report: &str) -> Option<String> {
+    let (begin, end) = (format!("<!-- {name}: begin -->"), format!("<!-- {name}: end -->"));
+    let (before, rest) = text.split_once(&begin)?;
+    let (_, after) = rest.split_once(&end)?;
+    Some(format!("{before}{begin}\n{report}{end}{after}"))
 }
 
 #[cfg(test)]
@@ -180,7 +182,8 @@ mod tests {
 
     #[test]
     fn the_median_is_the_middle_one() {
-        let of = |rates: &[f64]| median(&results(rates), &Way::Direct, Workload::Down, |s| s.rate);
+        let of =
+            |rates: &[f64]| median_of(&results(rates), &Way::Direct, Workload::Down, |s| s.rate);
         assert_eq!(of(&[3.0, 1.0, 2.0]), 2.0);
         assert_eq!(of(&[3.0, 1.0]), 2.0);
         assert!(of(&[]).is_nan());
@@ -194,10 +197,12 @@ mod tests {
 
     #[test]
     fn the_report_replaces_what_stood_between_the_marks() {
-        let page = format!("a\n{BEGIN}\nold\n{END}\nb\n");
-        let page = replace(&page, "new\n").unwrap();
-        assert_eq!(page, format!("a\n{BEGIN}\nnew\n{END}\nb\n"));
-        assert_eq!(replace("no marks", "new"), None);
+        let marks = |name: &str, text: &str| {
+            format!("<!-- {name}: begin -->\n{text}\n<!-- {name}: end -->\n")
+        };
+        let page = |text: &str| marks("bench mux", "other") + &marks("bench", text);
+        assert_eq!(replace(&page("old"), "bench", "new\n"), Some(page("new")));
+        assert_eq!(replace("no marks", "bench", "new"), None);
     }
 
     #[test]

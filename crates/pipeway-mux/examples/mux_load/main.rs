@@ -2,9 +2,9 @@
 //! in one process over a stream in memory. `interop/mux/load.mjs` does the same on the npm package.
 //!
 //! ```text
-//! load serve SOCKET MUX
-//! load one|many SOCKET MUX BYTES CHANNELS
-//! load opens|calls|echo SOCKET MUX SECONDS IN_FLIGHT
+//! mux_load serve SOCKET MUX
+//! mux_load one|many SOCKET MUX BYTES CHANNELS
+//! mux_load opens|calls|echo SOCKET MUX SECONDS IN_FLIGHT
 //! ```
 //!
 //! `MUX` is 1, 2 or 3, a version of pipeway-mux, or `yamux`; `SOCKET` is a path, or `memory`.
@@ -33,7 +33,7 @@ async fn main() -> Result<(), Failed> {
     match arguments[..] {
         [_, _, "yamux", ..] => run::<yamux::Yamux>(&arguments).await,
         [_, _, "1" | "2" | "3", ..] => run::<ours::Ours>(&arguments).await,
-        _ => Err("load serve|one|many|opens|calls|echo SOCKET|memory 1|2|3|yamux [N N]".into()),
+        _ => Err("mux_load serve|one|many|opens|calls|echo SOCKET|memory 1|2|3|yamux [N N]".into()),
     }
 }
 
