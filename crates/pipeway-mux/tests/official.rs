@@ -28,7 +28,8 @@ async fn pair(version: Version, window: u32, seeded: &[u32]) -> (Mux, Theirs) {
         Version::V2 => ProtocolVersion::V2,
         Version::V3 => ProtocolVersion::V3,
     };
-    let channel = |window: &u32| official::ChannelOptions { receive_window: Some(*window as usize) };
+    let channel =
+        |window: &u32| official::ChannelOptions { receive_window: Some(*window as usize) };
     let theirs = official::Options {
         protocol_version,
         default_receive_window: window as usize,
@@ -84,7 +85,7 @@ where
     B: AsyncRead + AsyncWrite + Unpin,
 {
     let sent = pattern(length);
-    let one = async |stream: &mut (dyn Duplex)| {
+    let one = async |stream: &mut dyn Duplex| {
         let (mut reader, mut writer) = tokio::io::split(stream);
         let mut received = Vec::new();
         let (written, read) = tokio::join!(

@@ -110,9 +110,8 @@ impl Work {
 }
 
 async fn bytes<M: Multiplexer>(mux: M, amount: u64, channels: usize) -> Result<(), Failed> {
-    let sending: Vec<_> = (0..channels)
-        .map(|_| tokio::spawn(send(mux.clone(), amount / channels as u64)))
-        .collect();
+    let sending: Vec<_> =
+        (0..channels).map(|_| tokio::spawn(send(mux.clone(), amount / channels as u64))).collect();
     for task in sending {
         task.await??;
     }

@@ -7,8 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use crate::peer::{By, CASES, Npm, Pair, over_all, over_all_both_ways, with_npm};
 use crate::support::{is_pattern, pattern};
 
-const SIZES: [usize; 11] =
-    [1, 2, 127, 128, 255, 256, 20_479, 20_480, 20_481, 65_536, 1 << 20];
+const SIZES: [usize; 11] = [1, 2, 127, 128, 255, 256, 20_479, 20_480, 20_481, 65_536, 1 << 20];
 
 /// Sends back all that comes, then ends.
 async fn echo(channel: Channel) {
@@ -182,7 +181,10 @@ fn case_61_what_is_written_before_npm_accepts_arrives_in_order() {
         assert!(!channel.is_accepted());
         channel.write_all(b"before ").await.unwrap();
         let offer = pair.npm("nextOffer", json!({})).await.unwrap();
-        assert_eq!((&offer["channel"], &offer["name"]), (&json!(channel.id().number()), &json!("")));
+        assert_eq!(
+            (&offer["channel"], &offer["name"]),
+            (&json!(channel.id().number()), &json!(""))
+        );
         let accept = json!({ "as": "late", "channel": channel.id().number() });
         pair.npm("acceptId", accept).await.unwrap();
         channel.write_all(b"after").await.unwrap();

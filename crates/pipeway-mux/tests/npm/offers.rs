@@ -124,8 +124,8 @@ fn case_46_anonymous_channels_are_accepted_by_number_and_once() {
         let offer = pair.mux.next_offer().await.unwrap();
         let id = offer.id();
         assert_eq!(told["channel"], id.number());
-        let mut channel = pair.mux.accept_id(id, PLAIN).unwrap();
-        assert!(pair.mux.accept_id(id, PLAIN).is_err());
+        let mut channel = pair.mux.accept_id(id.number(), PLAIN).unwrap();
+        assert!(pair.mux.accept_id(id.number(), PLAIN).is_err());
         pair.npm("accepted", json!({ "as": "theirs" })).await.unwrap();
         is_joined(&pair, &mut channel, "theirs", "theirs").await;
         // By the empty name.

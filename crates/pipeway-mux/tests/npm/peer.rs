@@ -126,7 +126,7 @@ impl Case {
 pub struct Pair {
     pub case: Case,
     pub mux: Mux,
-    npm: Arc<Npm>,
+    pub npm: Arc<Npm>,
     name: String,
 }
 

@@ -83,7 +83,7 @@ fn case_92_a_seeded_channel_is_terminated_and_not_rejected() {
         let pair = seeded(&npm).await;
         pair.npm("acceptId", kept(0, "keep")).await.unwrap();
         let channel = pair.mux.seeded(0).unwrap();
-        assert!(pair.mux.reject(channel.id(), None).is_err());
+        assert!(pair.mux.reject(channel.id().number(), None).is_err());
         channel.terminate(Some("Gone: enough"));
         let told = pair.npm("completion", json!({ "as": "seeded 0" })).await.unwrap_err();
         assert!(told.ends_with("Gone: enough"), "{told}");
