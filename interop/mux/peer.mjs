@@ -17,6 +17,13 @@ const { MultiplexingStream } = require('nerdbank-streams');
 const { MultiplexingStreamFormatter } = require('nerdbank-streams/js/MultiplexingStreamFormatters.js');
 const CancellationToken = require('cancellationtoken').default;
 
+// An offer that is rejected with a reason is an error of a channel that nobody has got: nobody can
+// listen for it, and Node ends. Every other one is a flaw, of the package or of this script.
+process.on('unhandledRejection', (error) => {
+  if (String(error?.message).startsWith('Received error from remote side: ')) return;
+  throw error;
+});
+
 const muxes = new Map();
 const channels = new Map();
 const cancels = new Map();

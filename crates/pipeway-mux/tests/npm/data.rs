@@ -178,21 +178,24 @@ fn case_60_what_npm_sends_before_it_is_accepted_is_delivered_after() {
 fn case_61_what_is_written_before_npm_accepts_arrives_in_order() {
     over_all(async |pair| {
         let mut channel = pair.mux.offer_anonymous(ChannelOptions::default()).unwrap();
+        let number = channel.id().number();
         assert!(!channel.is_accepted());
-        channel.write_all(b"before ").await.unwrap();
+        let writing = tokio::spawn(async move {
+            channel.write_all(b"before ").await.unwrap();
+            channel.write_all(b"after").await.unwrap();
+            channel.shutdown().await.unwrap();
+            channel
+        });
         let offer = pair.npm("nextOffer", json!({})).await.unwrap();
-        assert_eq!(
-            (&offer["channel"], &offer["name"]),
-            (&json!(channel.id().number()), &json!(""))
-        );
-        let accept = json!({ "as": "late", "channel": channel.id().number() });
-        pair.npm("acceptId", accept).await.unwrap();
-        channel.write_all(b"after").await.unwrap();
-        channel.shutdown().await.unwrap();
-        pair.npm("readAll", json!({ "as": "late" })).await.unwrap();
+        assert_eq!((&offer["channel"], &offer["name"]), (&json!(number), &json!("")));
+        // Whatever had been sent by now would be in front of this one.
+        let _behind = pair.channel(By::Us, "behind").await;
+        pair.npm("acceptId", json!({ "as": "late", "channel": number })).await.unwrap();
+        let told = pair.npm("readAll", json!({ "as": "late" })).await.unwrap();
+        assert_eq!(told["length"], 12);
         let told = pair.npm("text", json!({ "as": "late", "length": 12 })).await.unwrap();
         assert_eq!(told["text"], "before after");
-        assert!(channel.is_accepted());
+        assert!(writing.await.unwrap().is_accepted());
     });
 }
 

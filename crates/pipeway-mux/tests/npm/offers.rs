@@ -186,11 +186,22 @@ fn case_48_an_offer_that_is_withdrawn_is_gone() {
 #[test]
 fn case_48_an_offer_withdrawn_while_it_is_being_accepted_harms_nothing() {
     over_all(async |pair| {
+        let mux = pair.mux.clone();
+        let accepting = tokio::spawn(async move {
+            while let Some(offer) = mux.next_offer().await {
+                // It may be gone by now. No content: content that reaches a channel which the
+                // package has just withdrawn ends its whole process.
+                if let Ok(mut channel) = offer.accept(PLAIN) {
+                    let _ = channel.shutdown().await;
+                }
+            }
+        });
         for round in 0..30 {
-            // Ours: the acceptance waits there, so it is on its way when the offer is withdrawn.
+            // Ours: the package waits to accept it, so that its answer is on its way when the offer
+            // is withdrawn.
             let cancel = format!("accept {round}");
             let accept = json!({ "as": "crossed", "name": "crossed", "cancel": cancel });
-            let accepting = pair.npm("accept", accept);
+            let waiting = pair.npm("accept", accept);
             let mut offer = Box::pin(pair.mux.offer("crossed", PLAIN));
             for _ in 0..round {
                 if (&mut offer).now_or_never().is_some() {
@@ -200,20 +211,18 @@ fn case_48_an_offer_withdrawn_while_it_is_being_accepted_harms_nothing() {
             }
             drop(offer);
             pair.npm("cancel", json!({ "cancel": cancel })).await.unwrap();
-            let _ = accepting.await;
-            // Its own, accepted at the same moment.
+            let _ = waiting.await;
+            // Its own, accepted here at the same moment; the package may not even have sent it.
             let cancel = format!("offer {round}");
             let offer = json!({ "as": "crossing", "name": "crossing", "cancel": cancel });
             let offering = pair.npm("offer", offer);
-            let cancelling = pair.npm("cancel", json!({ "cancel": cancel }));
-            let incoming = pair.mux.next_offer().await.unwrap();
-            if let Ok(mut channel) = incoming.accept(PLAIN) {
-                // It may be gone by now.
-                let _ = channel.shutdown().await;
+            for _ in 0..round {
+                tokio::task::yield_now().await;
             }
-            cancelling.await.unwrap();
+            pair.npm("cancel", json!({ "cancel": cancel })).await.unwrap();
             let _ = offering.await;
         }
+        accepting.abort();
         works_on(&pair).await;
     });
 }

@@ -1,6 +1,6 @@
 //! Channels that are there from the start (version 3).
 
-use pipeway_mux::{ChannelOptions, Options};
+use pipeway_mux::Options;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -91,7 +91,8 @@ fn case_92_a_seeded_channel_is_terminated_and_not_rejected() {
         let channel = pair.mux.seeded(1).unwrap();
         pair.npm("terminate", json!({ "as": "seeded 1" })).await.unwrap();
         channel.completion().await.unwrap();
-        let mut plain = pair.mux.offer_anonymous(ChannelOptions::default()).unwrap();
-        plain.write_all(b"x").await.unwrap();
+        let mut echoed = pair.echoed(By::Us, "works on").await;
+        echoed.write_all(b"x").await.unwrap();
+        assert_eq!(echoed.read_u8().await.unwrap(), b'x');
     });
 }
