@@ -46,6 +46,7 @@ mod server;
 mod session;
 mod shared;
 mod shutdown;
+mod upstream;
 
 pub use config::{BridgeConfig, HostRule, Limits, Policy, Timeouts};
 pub use error::ConfigError;

@@ -15,6 +15,7 @@ use crate::head::RequestRules;
 use crate::policy::PolicyRules;
 use crate::session::Session;
 use crate::shared::{HopText, Setup, Shared, Stage};
+use crate::upstream::Upstream;
 use crate::{BridgeConfig, ConfigError, Shutdown};
 use pipeway_transport::Token;
 
@@ -169,9 +170,7 @@ impl Bridge {
             verify_server: Some(config.verify_server.unwrap_or(config.access == Access::Owner)),
             allow_remote: config.allow_remote,
         };
-        // An upstream that can never be reached is told now, not at each request.
-        let upstream = connect.check(&config.upstream)?;
-        let upstream_mode = upstream.mode().expect("a resolved endpoint has a mode");
+        let upstream = Upstream::new(&config.upstream, connect)?;
         let listener = Listener::bind(
             &config.listen,
             &ListenOptions {
@@ -187,11 +186,9 @@ impl Bridge {
         let shared = Shared::new(Setup {
             name: config.name,
             rules,
-            connect,
             limits: config.limits,
             timeouts: config.timeouts,
             transport: HopText { mode: listener.mode(), endpoint: listener.endpoint().to_string() },
-            upstream_hop: HopText { mode: upstream_mode, endpoint: upstream.to_string() },
             upstream,
             is_activated: listener.is_activated(),
             events: config.events,

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pipeway_telemetry::{End, Event, EventKind, Fault, Http, PeerInfo, Side, TraceContext};
-use pipeway_transport::{Peer, Probe, Stream, connect};
+use pipeway_transport::{Peer, Probe, Stream};
 use tokio::time::Instant;
 
 use crate::buffer::Expect;
@@ -411,7 +411,7 @@ impl Session {
 
     async fn connect(&mut self) -> Result<(), Refusal> {
         let began = Instant::now();
-        let connected = connect(&self.shared.upstream, &self.shared.connect).await;
+        let connected = self.shared.upstream.connect().await;
         if let Some(current) = &mut self.current {
             current.connect = Some(began.elapsed());
         }
@@ -507,7 +507,7 @@ impl Session {
         let mut event = self.event(current.kind);
         event.request = Some(self.requests);
         event.trace = current.trace;
-        event.upstream = current.has_upstream.then(|| self.shared.upstream_hop.hop());
+        event.upstream = current.has_upstream.then(|| self.shared.upstream.hop());
         event.http = Some(Http {
             method: &self.text.method,
             target: &self.text.target,
@@ -531,7 +531,7 @@ impl Session {
             return;
         }
         let mut event = self.event(EventKind::Session);
-        event.upstream = self.connected.then(|| self.shared.upstream_hop.hop());
+        event.upstream = self.connected.then(|| self.shared.upstream.hop());
         event.bytes_received = self.client.received;
         event.bytes_sent = self.client.sent;
         event.total = Some(self.started.elapsed());

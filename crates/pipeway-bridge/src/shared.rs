@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pipeway_telemetry::Sink;
-use pipeway_transport::{ConnectOptions, Endpoint, Mode, Peer};
+use pipeway_transport::{Mode, Peer};
 use tokio::sync::{Notify, watch};
 
 use crate::head::RequestRules;
+use crate::upstream::Upstream;
 use crate::{Limits, Timeouts};
 
 /// How far a bridge is in its life.
@@ -45,10 +46,8 @@ pub(crate) struct Setup {
     pub(crate) rules: RequestRules,
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
-    pub(crate) upstream: Endpoint,
-    pub(crate) connect: ConnectOptions,
+    pub(crate) upstream: Upstream,
     pub(crate) transport: HopText,
-    pub(crate) upstream_hop: HopText,
     pub(crate) is_activated: bool,
     pub(crate) events: Sink,
 }
