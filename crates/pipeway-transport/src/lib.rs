@@ -55,6 +55,7 @@
 //! | `axum` | [`axum`](mod@axum) | a listener for `axum::serve`, and [`Peer`] as an extractor |
 //! | `tungstenite` | [`websocket`] | handshakes with a deadline and bounds; a WebSocket as a stream of bytes |
 //! | `child` | [`child`] | child processes, with pipes or in a terminal |
+//! | `link` | [`link`] | one process at the other side of a border (WSL and Windows, `ssh`, a container) that opens endpoints there, for any number of streams at once |
 //! | `console` | [`console`] | the user's own terminal: raw mode that is always taken back, its size, its keys |
 //!
 //! [`join`] needs none: one stream of a reader and a writer.
@@ -67,6 +68,7 @@
         feature = "child",
         feature = "console",
         feature = "hyper",
+        feature = "link",
         feature = "tungstenite"
     )),
     allow(rustdoc::broken_intra_doc_links)
@@ -89,6 +91,8 @@ mod fifo;
 pub mod hyper;
 mod joined;
 mod limit;
+#[cfg(feature = "link")]
+pub mod link;
 mod listen;
 mod mode;
 #[cfg(any(feature = "hyper", feature = "tungstenite"))]

@@ -157,7 +157,8 @@ mod tests {
 
     #[test]
     fn every_flag_of_a_bridge_is_told_as_its_source() {
-        let text = "pipeway bridge --listen local:a --to local:b --name n --access owner --host preserve \
+        let text = "pipeway bridge --listen local:a --to local:b --name n --through windows --link-user u \
+            --link-guest g --link-env A=b --link-start-timeout 1s --link-heartbeat 1s --access owner --host preserve \
             --allow-method GET --allow-path /v1/** --allow-upgrade websocket --verify-server yes \
             --allow-remote --token-file t --to-token-file t --max-sessions 1 --max-sessions-per-peer 1 \
             --max-head-size 1KiB --max-headers 1 --max-body-size none --connect-timeout 1s \
@@ -168,10 +169,13 @@ mod tests {
             --events-show-sid";
         let cli = Cli::try_parse_from(text.split_whitespace()).unwrap();
         let Command::Bridge(args) = cli.command else { panic!("{cli:?}") };
-        let (bridge, events) = args.layers();
+        let (bridge, link, events) = args.layers();
         let mut rows = BridgeLayer::resolve(bridge).rows();
+        // A link's name and place are not told here.
+        rows.extend(link.resolve().rows().into_iter().skip(2));
         rows.extend(events.resolve().rows());
-        let keys = crate::config::BRIDGE_KEYS.iter().chain(crate::config::EVENTS_KEYS);
+        let keys = crate::config::BRIDGE_KEYS.iter();
+        let keys = keys.chain(&crate::config::LINK_KEYS[2..]).chain(crate::config::EVENTS_KEYS);
         for (row, key) in rows.iter().zip(keys) {
             assert_eq!(row.source, Source::Flag(key.flag), "{}", key.name);
         }

@@ -72,16 +72,20 @@ impl Exit {
             }
             ErrorKind::Unsupported => Exit::Unsupported,
             ErrorKind::TimedOut => Exit::Timeout,
-            ErrorKind::NotFound | ErrorKind::Refused | ErrorKind::Busy | ErrorKind::Io => {
-                Exit::Failure
-            }
+            ErrorKind::NotFound
+            | ErrorKind::Refused
+            | ErrorKind::Busy
+            | ErrorKind::LinkDown
+            | ErrorKind::Io => Exit::Failure,
         }
     }
 
     /// The code for an endpoint that can't be connected to.
     pub(crate) fn of_connect(kind: ErrorKind) -> Exit {
         match kind {
-            ErrorKind::NotFound | ErrorKind::Refused | ErrorKind::Busy => Exit::Unreachable,
+            ErrorKind::NotFound | ErrorKind::Refused | ErrorKind::Busy | ErrorKind::LinkDown => {
+                Exit::Unreachable
+            }
             other => Exit::of_listen(other),
         }
     }

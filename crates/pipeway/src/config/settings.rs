@@ -5,12 +5,14 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use pipeway_bridge::{HostRule, Limits, Timeouts};
+use pipeway_transport::link::{LinkConfig, LinkSpec};
 use pipeway_transport::{Access, Endpoint};
 use toml::de::DeValue;
 
+use super::through::Through;
 use super::value::{
-    Count, EventsTo, List, MethodItem, Name, NoneOr, PathItem, Size, Time, TimeOrZero, TomlFault,
-    UpgradeItem, Value, Verify,
+    Count, Environment, EventsTo, List, MethodItem, Name, NoneOr, PathItem, Size, Time, TimeOrZero,
+    TomlFault, UpgradeItem, Value, Verify, Word,
 };
 use crate::env;
 
@@ -164,6 +166,7 @@ settings! {
     name: Option<Name> = None, "name", "--name", None;
     listen: Option<Endpoint> = None, "listen", "--listen", None;
     to: Option<Endpoint> = None, "to", "--to", None;
+    through: Option<Through> = None, "through", "--through", None;
     access: Access = Access::Owner, "access", "--access", None;
     host: HostRule = HostRule::Localhost, "host", "--host", None;
     methods: List<MethodItem> = List::default(), "methods", "--allow-method", None;
@@ -207,6 +210,27 @@ settings! {
 }
 
 settings! {
+    /// What one place says about a link.
+    LinkLayer;
+    /// A link's resolved values.
+    LinkSettings;
+    LINK_KEYS;
+    name: Option<Name> = None, "name", "--through", None;
+    to: Option<LinkSpec> = None, "to", "--through", None;
+    user: Option<Word> = None, "user", "--link-user", None;
+    guest: Option<Word> = None, "guest", "--link-guest", None;
+    environment: Environment = Environment::default(), "environment", "--link-env", None;
+    start_timeout: Time = Time(link_default().start_timeout),
+        "start_timeout", "--link-start-timeout", None;
+    heartbeat: Time = Time(link_default().heartbeat), "heartbeat", "--link-heartbeat", None;
+}
+
+/// A link's defaults are the transport's.
+fn link_default() -> LinkConfig {
+    LinkConfig::new("", LinkSpec::Windows)
+}
+
+settings! {
     /// What one place says about events.
     EventsLayer;
     /// The resolved values about events.
@@ -245,8 +269,9 @@ mod tests {
     fn every_key_is_documented_with_its_default() {
         let page = include_str!("../../../../docs/reference/config.md");
         let mut rows = BridgeLayer::default().resolve().rows();
+        rows.extend(LinkLayer::default().resolve().rows());
         rows.extend(EventsLayer::default().resolve().rows());
-        let keys = BRIDGE_KEYS.iter().chain(EVENTS_KEYS);
+        let keys = BRIDGE_KEYS.iter().chain(LINK_KEYS).chain(EVENTS_KEYS);
         for (row, key) in rows.iter().zip(keys) {
             assert_eq!(row.key, key.name);
             let default = row.value.as_deref().map_or("none set".into(), |v| format!("`{v}`"));

@@ -6,7 +6,8 @@ use std::path::Path;
 use pipeway_transport::{Access, Endpoint, Mode};
 
 use super::problem::Problem;
-use super::settings::BridgeSettings;
+use super::settings::{BridgeSettings, LinkSettings};
+use super::through;
 use crate::exit::Exit;
 use crate::service;
 
@@ -22,8 +23,20 @@ const HEAD_SIZES: std::ops::RangeInclusive<u64> = 256..=1 << 20;
 /// The shortest token, in characters.
 const TOKEN_MIN: usize = 16;
 
-/// Checks one bridge.
-pub(crate) fn bridge(settings: &BridgeSettings) -> Vec<Fault> {
+/// Checks one link.
+pub(crate) fn link(settings: &LinkSettings) -> Vec<Fault> {
+    if settings.to.value.is_none() {
+        return Vec::new();
+    }
+    let Err(error) = through::to_config(settings, &[]).check() else { return Vec::new() };
+    let source = &settings.to.source;
+    let problem = Problem::of(source, "to", error.to_string());
+    let hint = error.advice().unwrap_or("choose another link").to_owned();
+    vec![(Exit::Unsupported, problem.hint(hint))]
+}
+
+/// Checks one bridge, which goes through `link` if there is one.
+pub(crate) fn bridge(settings: &BridgeSettings, link: Option<&LinkSettings>) -> Vec<Fault> {
     let mut faults = Vec::new();
     let listen = settings.listen.value.as_ref();
     if let Some(endpoint) = listen {
@@ -63,6 +76,10 @@ pub(crate) fn bridge(settings: &BridgeSettings) -> Vec<Fault> {
         if *endpoint == Endpoint::Stdio {
             let problem = Problem::of(source, "to", "stdio can't be connected to");
             faults.push((Exit::Unsupported, problem.hint("name the service's own endpoint")));
+        } else if settings.through.value.is_some() {
+            if let Some((message, hint)) = link.and_then(|link| unsupported_there(endpoint, link)) {
+                faults.push((Exit::Unsupported, Problem::of(source, "to", message).hint(hint)));
+            }
         } else if let Some((message, hint)) = unsupported(endpoint) {
             faults.push((Exit::Unsupported, Problem::of(source, "to", message).hint(hint)));
         }
@@ -75,7 +92,8 @@ pub(crate) fn bridge(settings: &BridgeSettings) -> Vec<Fault> {
                 faults.push((Exit::Usage, problem.hint("write the service's port")));
             }
         }
-        if listen.is_some_and(|listen| same(listen, endpoint)) {
+        let here = settings.through.value.is_none();
+        if here && listen.is_some_and(|listen| same(listen, endpoint)) {
             let problem = Problem::of(source, "to", "the bridge would connect to itself");
             faults.push((Exit::Usage, problem.hint("`to` is where the service listens")));
         }
@@ -157,6 +175,22 @@ fn unsupported(endpoint: &Endpoint) -> Option<(String, String)> {
         (Mode::Unix, Mode::NamedPipe) => {
             Some((format!("{endpoint}: Unix sockets are not used on this system"), hint))
         }
+        _ => None,
+    }
+}
+
+/// Why the other side of `link` can't use `endpoint`, where that can be told from here.
+fn unsupported_there(endpoint: &Endpoint, link: &LinkSettings) -> Option<(String, String)> {
+    let there = link.to.value.as_ref()?.local_mode()?;
+    match (endpoint.mode()?, there) {
+        (Mode::NamedPipe, Mode::Unix) => Some((
+            format!("{endpoint}: there are no named pipes at the other side of this link"),
+            "write unix:/path, or a loopback port".to_owned(),
+        )),
+        (Mode::Unix, Mode::NamedPipe) => Some((
+            format!("{endpoint}: Unix sockets are not used at the other side of this link"),
+            r"write npipe:NAME (or \\.\pipe\NAME), or a loopback port".to_owned(),
+        )),
         _ => None,
     }
 }
