@@ -56,6 +56,7 @@
 //! | `tungstenite` | [`websocket`] | handshakes with a deadline and bounds; a WebSocket as a stream of bytes |
 //! | `child` | [`child`] | child processes, with pipes or in a terminal |
 //! | `console` | [`console`] | the user's own terminal: raw mode that is always taken back, its size, its keys |
+//! | `stdio` | [`stdio`] | this process's own standard input and output as one stream |
 //!
 //! [`join`] needs none: one stream of a reader and a writer.
 
@@ -67,6 +68,7 @@
         feature = "child",
         feature = "console",
         feature = "hyper",
+        feature = "stdio",
         feature = "tungstenite"
     )),
     allow(rustdoc::broken_intra_doc_links)
@@ -94,8 +96,12 @@ mod mode;
 #[cfg(any(feature = "hyper", feature = "tungstenite"))]
 mod path;
 mod peer;
+#[cfg(feature = "stdio")]
+pub mod stdio;
 mod stream;
 mod sys;
+#[cfg(any(feature = "console", feature = "stdio"))]
+mod text;
 mod token;
 #[cfg(feature = "tungstenite")]
 pub mod websocket;
