@@ -5,6 +5,9 @@
 //! is opened anew, a socket is asked not to wait in each call, and for everything else a thread
 //! waits.
 
+// A descriptor is handed to the runtime, which has to be promised that it stays open.
+#![allow(unsafe_code)]
+
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -96,7 +99,7 @@ impl Input {
     fn of(fd: OwnedFd) -> io::Result<Input> {
         Ok(match kind(&fd, OpenOptions::new().read(true))? {
             Kind::Pipe(file) => Input::Pipe(pipe::Receiver::from_file(file)?),
-            Kind::Socket => Input::Socket(AsyncFd::register(fd)?),
+            Kind::Socket => Input::Socket(registered(fd)?),
             Kind::Other => {
                 let mut file = File::from(fd);
                 Input::Thread(read_by(move |buffer| {
@@ -125,7 +128,7 @@ impl Output {
     fn of(fd: OwnedFd) -> io::Result<Output> {
         Ok(match kind(&fd, OpenOptions::new().write(true))? {
             Kind::Pipe(file) => Output::Pipe(pipe::Sender::from_file(file)?),
-            Kind::Socket => Output::Socket(AsyncFd::register(fd)?),
+            Kind::Socket => Output::Socket(registered(fd)?),
             Kind::Other => {
                 let mut file = File::from(fd);
                 Output::Thread(write_by(move |mut data| {
@@ -145,6 +148,12 @@ impl Output {
             }
         })
     }
+}
+
+fn registered(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an OwnedFd keeps its descriptor open, and the same, for as long as it lives, which
+    // the AsyncFd that owns it decides; nothing here closes or replaces it by number.
+    Ok(unsafe { AsyncFd::register(fd) }?)
 }
 
 fn wait(file: &File, what: PollFlags) -> io::Result<()> {
