@@ -25,7 +25,8 @@ pub(crate) async fn nc(args: NcArgs) -> Result<(), Failure> {
     let stdio = Stdio::open().map_err(|error| Failure::listen(&error))?;
     let rules = Rules {
         ends_with_input: args.end_on_input_end,
-        ends_with_endpoint: args.end_on_endpoint_end,
+        // An agent ends both directions together, and a port does not show it.
+        ends_with_endpoint: args.end_on_endpoint_end || args.assuan,
         half_close: args.half_close(),
         idle_limit: args.idle_limit(),
     };
