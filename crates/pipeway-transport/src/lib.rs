@@ -57,6 +57,7 @@
 //! | `child` | [`child`] | child processes, with pipes or in a terminal |
 //! | `link` | [`link`] | one process at the other side of a border (WSL and Windows, `ssh`, a container) that opens endpoints there, for any number of streams at once |
 //! | `console` | [`console`] | the user's own terminal: raw mode that is always taken back, its size, its keys |
+//! | `stdio` | [`stdio`] | this process's own standard input and output as one stream |
 //!
 //! [`join`] needs none: one stream of a reader and a writer.
 
@@ -69,6 +70,7 @@
         feature = "console",
         feature = "hyper",
         feature = "link",
+        feature = "stdio",
         feature = "tungstenite"
     )),
     allow(rustdoc::broken_intra_doc_links)
@@ -98,8 +100,12 @@ mod mode;
 #[cfg(any(feature = "hyper", feature = "tungstenite"))]
 mod path;
 mod peer;
+#[cfg(feature = "stdio")]
+pub mod stdio;
 mod stream;
 mod sys;
+#[cfg(any(feature = "console", feature = "stdio"))]
+mod text;
 mod token;
 #[cfg(feature = "tungstenite")]
 pub mod websocket;

@@ -3,6 +3,7 @@
 mod agent;
 mod bridge;
 mod client;
+mod nc;
 mod remote;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use agent::AgentArgs;
 pub(crate) use bridge::BridgeArgs;
 pub(crate) use client::{ClientArgs, ConnectArgs, CurlArgs, DataArgs, WsArgs};
+pub(crate) use nc::{NcArgs, written_out};
 pub(crate) use remote::{ExecArgs, RemoteArgs, ShellArgs};
 
 use crate::config::{Count, EventsLayer, EventsTo, Size, Source, Sourced, Value};
@@ -64,6 +66,8 @@ pub(crate) enum Command {
     Curl(Box<CurlArgs>),
     /// Talk WebSocket with an endpoint: lines in, messages out
     Ws(WsArgs),
+    /// Join standard input and output to an endpoint
+    Nc(Box<NcArgs>),
     /// Show it all at work in this one process
     Demo,
 }

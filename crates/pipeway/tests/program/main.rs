@@ -11,6 +11,9 @@ mod demo;
 #[cfg(unix)]
 mod exec;
 mod harness;
+mod nc;
+#[cfg(unix)]
+mod nc_unix;
 #[cfg(windows)]
 mod on_windows;
 mod serve;

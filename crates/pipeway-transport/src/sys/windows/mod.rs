@@ -12,6 +12,8 @@ mod listen;
 mod peer;
 mod pipe;
 mod security;
+#[cfg(feature = "stdio")]
+pub(crate) mod stdio;
 mod stream;
 mod tcp;
 
