@@ -8,6 +8,7 @@ use crate::process::{self, Show};
 
 /// The crates by floor. A crate depends on lower floors only, in its tests too.
 const FLOORS: &[(&str, u32)] = &[
+    ("pipeway-mux", 0),
     ("pipeway-transport", 1),
     ("pipeway-telemetry", 2),
     ("pipeway-bridge", 3),

@@ -1,0 +1,214 @@
+//! The task that moves bytes between a connection's state and the stream below.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::time::timeout;
+
+use crate::Error;
+use crate::shared::Shared;
+
+/// The space for the first read, in bytes. A read that fills its space is followed by a larger one.
+const READ_MIN: usize = 8 * 1024;
+
+/// The space for a read, at the most.
+const READ_MAX: usize = 128 * 1024;
+
+/// How much is moved before the other tasks of the thread have their turn, in bytes.
+const TURN: usize = 512 * 1024;
+
+/// Owns the stream below; runs until the connection has ended and the stream is let go.
+pub(crate) struct Driver<S> {
+    io: S,
+    shared: Arc<Shared>,
+    input: BytesMut,
+    read_size: usize,
+    writing: Vec<u8>,
+    written: usize,
+    /// Whether the stream below may hold back what it was given.
+    unflushed: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
+    /// `input` is what was read behind the handshake.
+    pub(crate) fn new(io: S, shared: Arc<Shared>, input: BytesMut) -> Self {
+        Driver {
+            io,
+            shared,
+            input,
+            read_size: READ_MIN,
+            writing: Vec::new(),
+            written: 0,
+            unflushed: false,
+        }
+    }
+
+    pub(crate) async fn run(mut self, close_timeout: Duration) {
+        let reached_end = poll_fn(|cx| self.poll_run(cx)).await;
+        // Late is as good as never: the stream is let go all the same.
+        let _ = timeout(close_timeout, self.wind_down(reached_end)).await;
+    }
+
+    /// Moves bytes until the connection ends. Whether the other end has closed its direction.
+    fn poll_run(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        // What came with the handshake, or what a full channel held up.
+        self.shared.with(|state| {
+            state.wait_as_driver(cx.waker());
+            state.connection.receive(&mut self.input);
+        });
+        let mut moved = 0;
+        loop {
+            let read = match self.poll_read(cx) {
+                Poll::Ready(Ok(0)) => {
+                    self.shared.with(|state| state.connection.end_of_input(&self.input));
+                    return Poll::Ready(true);
+                }
+                Poll::Ready(Ok(read)) => read,
+                Poll::Ready(Err(error)) => return Poll::Ready(self.fail("reading", error)),
+                Poll::Pending => 0,
+            };
+            let wrote = match self.poll_write(cx) {
+                Poll::Ready(Ok(wrote)) => wrote,
+                Poll::Ready(Err(error)) => return Poll::Ready(self.fail("writing", error)),
+                Poll::Pending => 0,
+            };
+            if self.shared.with(|state| state.is_ending()) {
+                return Poll::Ready(false);
+            }
+            if read == 0 && wrote == 0 {
+                return Poll::Pending;
+            }
+            moved += read + wrote;
+            if moved >= TURN {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn fail(&mut self, doing: &str, error: io::Error) -> bool {
+        self.shared.with(|state| state.connection.end(Err(Error::io(doing, error))));
+        true
+    }
+
+    /// Reads and handles what there is; 0 is the end. Pending also while nothing may be received.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let may_receive = self.shared.with(|state| {
+            state.is_stalled = !state.connection.may_receive();
+            !state.is_stalled
+        });
+        if !may_receive {
+            return Poll::Pending;
+        }
+        if self.input.capacity() - self.input.len() < self.read_size / 4 {
+            self.input.reserve(self.read_size);
+        }
+        let space = self.input.capacity() - self.input.len();
+        let read = std::task::ready!(pin!(self.io.read_buf(&mut self.input)).poll(cx))?;
+        if read == space {
+            self.read_size = (self.read_size * 2).min(READ_MAX);
+        }
+        if read > 0 {
+            self.shared.with(|state| state.connection.receive(&mut self.input));
+        }
+        Poll::Ready(Ok(read))
+    }
+
+    /// Writes what there is; 0 means that there is nothing.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.written == self.writing.len() && !self.refill(cx) {
+            if self.unflushed {
+                std::task::ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+                self.unflushed = false;
+            }
+            return Poll::Ready(Ok(0));
+        }
+        let left = &self.writing[self.written..];
+        let wrote = std::task::ready!(Pin::new(&mut self.io).poll_write(cx, left))?;
+        if wrote == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        self.written += wrote;
+        self.unflushed = true;
+        if self.written == self.writing.len() {
+            self.shared.with(|state| {
+                state.is_writing = false;
+                state.connection.output_is_sent();
+            });
+        }
+        Poll::Ready(Ok(wrote))
+    }
+
+    /// Takes over what is to be sent, if there is anything.
+    fn refill(&mut self, cx: &mut Context<'_>) -> bool {
+        self.written = 0;
+        let filled = self.shared.with(|state| {
+            let filled = state.connection.has_output();
+            if filled {
+                state.connection.take_output(&mut self.writing);
+                state.is_writing = true;
+            }
+            if state.connection.has_queue() {
+                state.connection.give_turns();
+                // Those who had a turn and did not use it must not keep the others waiting.
+                cx.waker().wake_by_ref();
+            }
+            filled
+        });
+        if !filled {
+            self.writing.clear();
+        }
+        filled
+    }
+
+    /// Hands over what was left to be sent, ends the sending direction and waits for the other
+    /// end's, so that nothing is lost by a reset.
+    async fn wind_down(&mut self, reached_end: bool) {
+        let sound = self.shared.with(|state| {
+            // With nobody left to hold it, it ends here.
+            state.connection.end(Ok(()));
+            matches!(state.connection.ended(), Some(Ok(())))
+        });
+        if sound {
+            let sent = poll_fn(|cx| {
+                loop {
+                    match self.poll_write(cx) {
+                        Poll::Ready(Ok(0)) => return Poll::Ready(Ok(())),
+                        Poll::Ready(Ok(_)) => {}
+                        Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                        Poll::Pending => return Poll::Pending,
+                    }
+                }
+            });
+            if sent.await.is_err() {
+                return;
+            }
+        }
+        let ended = poll_fn(|cx| Pin::new(&mut self.io).poll_shutdown(cx)).await;
+        if ended.is_err() || reached_end || !sound {
+            return;
+        }
+        loop {
+            self.input.clear();
+            self.input.reserve(READ_MIN);
+            match self.io.read_buf(&mut self.input).await {
+                Ok(read) if read > 0 => self.input.advance(read),
+                _ => return,
+            }
+        }
+    }
+}
+
+/// However the task ends, by the runtime's end for one, nobody waits for it in vain.
+impl<S> Drop for Driver<S> {
+    fn drop(&mut self) {
+        let wakers = self.shared.with(|state| state.complete());
+        wakers.into_iter().for_each(std::task::Waker::wake);
+    }
+}
