@@ -5,7 +5,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use pipeway_telemetry::Sink;
-use pipeway_transport::{Access, Endpoint};
+use pipeway_transport::link::{Link, Opening};
+use pipeway_transport::{Access, ConnectOptions, Endpoint};
 
 /// One bridge: where it listens, what it connects to, and the rules between.
 #[derive(Clone, Debug)]
@@ -16,6 +17,10 @@ pub struct BridgeConfig {
     pub listen: Endpoint,
     /// What is connected to on their behalf.
     pub upstream: Endpoint,
+    /// The link at whose other side the upstream is. It must have been started with
+    /// [`opening`](BridgeConfig::opening) among its openings. Default: none, the upstream is on
+    /// this system.
+    pub through: Option<Link>,
     /// Who may connect. Default: the owner alone.
     pub access: Access,
     /// Whether addresses other than loopback may be listened on or connected to. Default: no.
@@ -47,6 +52,7 @@ impl BridgeConfig {
             name: name.into(),
             listen,
             upstream,
+            through: None,
             access: Access::Owner,
             allow_remote: false,
             token_file: None,
@@ -56,6 +62,26 @@ impl BridgeConfig {
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             events: Sink::disabled(),
+        }
+    }
+}
+
+impl BridgeConfig {
+    /// What a link must be started with to lead to the upstream.
+    ///
+    /// # Errors
+    ///
+    /// For an upstream that no link can lead to.
+    pub fn opening(&self) -> Result<Opening, pipeway_transport::Error> {
+        Opening::new(&self.upstream, &self.connect_options())
+    }
+
+    /// How the upstream is connected to.
+    pub(crate) fn connect_options(&self) -> ConnectOptions {
+        ConnectOptions {
+            timeout: self.timeouts.connect,
+            verify_server: Some(self.verify_server.unwrap_or(self.access == Access::Owner)),
+            allow_remote: self.allow_remote,
         }
     }
 }

@@ -39,6 +39,7 @@ mod exchange;
 #[doc(hidden)]
 pub mod fuzzing;
 mod head;
+mod link;
 mod policy;
 mod relay;
 mod respond;
@@ -50,5 +51,6 @@ mod upstream;
 
 pub use config::{BridgeConfig, HostRule, Limits, Policy, Timeouts};
 pub use error::ConfigError;
+pub use link::tell_link;
 pub use server::{BindError, Bridge, Summary};
 pub use shutdown::{Shutdown, ShutdownHandle};

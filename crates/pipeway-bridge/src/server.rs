@@ -6,9 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pipeway_telemetry::{Event, EventKind, Fault, Side};
-use pipeway_transport::{
-    Access, ConnectOptions, Endpoint, ErrorKind, ListenOptions, Listener, Mode,
-};
+use pipeway_transport::{Endpoint, ErrorKind, ListenOptions, Listener, Mode};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::head::RequestRules;
@@ -112,7 +110,7 @@ impl BridgeConfig {
                 "limits.max_sessions_per_peer is 0; it must be at least 1, or be left out",
             ));
         }
-        if self.listen == self.upstream {
+        if self.through.is_none() && self.listen == self.upstream {
             return Err(ConfigError::new(format!(
                 "{} is both where clients connect and what is connected to",
                 self.listen
@@ -165,12 +163,11 @@ impl Bridge {
     /// be connected to on this system, whoever listens there.
     pub fn bind(config: BridgeConfig) -> Result<Bridge, BindError> {
         let rules = config.rules(config.listen.mode() == Some(Mode::Tcp))?;
-        let connect = ConnectOptions {
-            timeout: config.timeouts.connect,
-            verify_server: Some(config.verify_server.unwrap_or(config.access == Access::Owner)),
-            allow_remote: config.allow_remote,
+        // An upstream that can never be reached is told now, not at each request.
+        let upstream = match &config.through {
+            Some(link) => Upstream::through(link.clone(), config.opening()?),
+            None => Upstream::new(&config.upstream, config.connect_options())?,
         };
-        let upstream = Upstream::new(&config.upstream, connect)?;
         let listener = Listener::bind(
             &config.listen,
             &ListenOptions {

@@ -507,7 +507,8 @@ impl Session {
         let mut event = self.event(current.kind);
         event.request = Some(self.requests);
         event.trace = current.trace;
-        event.upstream = current.has_upstream.then(|| self.shared.upstream.hop());
+        event.upstream = current.has_upstream.then(|| self.shared.upstream.hop()).flatten();
+        event.link = current.has_upstream.then(|| self.shared.upstream.link()).flatten();
         event.http = Some(Http {
             method: &self.text.method,
             target: &self.text.target,
@@ -531,7 +532,8 @@ impl Session {
             return;
         }
         let mut event = self.event(EventKind::Session);
-        event.upstream = self.connected.then(|| self.shared.upstream.hop());
+        event.upstream = self.connected.then(|| self.shared.upstream.hop()).flatten();
+        event.link = self.connected.then(|| self.shared.upstream.link()).flatten();
         event.bytes_received = self.client.received;
         event.bytes_sent = self.client.sent;
         event.total = Some(self.started.elapsed());

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use pipeway_telemetry::{
-    End, Event, EventKind, Fault, Hop, Http, LinkChange, LinkHop, MAX_VALUE_BYTES, PeerInfo, Side, Sink, SinkOptions,
-    TraceContext,
+    End, Event, EventKind, Fault, Hop, Http, LinkChange, LinkHop, MAX_VALUE_BYTES, PeerInfo, Side,
+    Sink, SinkOptions, TraceContext,
 };
 use serde_json::Value;
 
@@ -134,8 +134,7 @@ fn full_of_link(kind: EventKind) -> Event<'static> {
     let mut event = empty(kind);
     if kind == EventKind::LinkUp {
         event.connect = Some(Duration::from_millis(200));
-        event.link_change =
-            Some(LinkChange { attempt: 1, guest: Some("0.1.0"), ..<_>::default() });
+        event.link_change = Some(LinkChange { attempt: 1, guest: Some("0.1.0"), ..<_>::default() });
     } else {
         event.total = Some(Duration::from_secs(60));
         event.error = Some(Fault { kind: "link_lost", side: Side::Upstream });

@@ -3,6 +3,7 @@
 mod agent;
 mod bridge;
 mod client;
+mod guest;
 mod nc;
 mod remote;
 
@@ -13,6 +14,7 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use agent::AgentArgs;
 pub(crate) use bridge::BridgeArgs;
 pub(crate) use client::{ClientArgs, ConnectArgs, CurlArgs, DataArgs, WsArgs};
+pub(crate) use guest::GuestArgs;
 pub(crate) use nc::{NcArgs, written_out};
 pub(crate) use remote::{ExecArgs, RemoteArgs, ShellArgs};
 
@@ -62,6 +64,8 @@ pub(crate) enum Command {
     Exec(Box<ExecArgs>),
     /// Open a terminal on the other side of an endpoint, where an agent listens
     Shell(Box<ShellArgs>),
+    /// Be the other side of a link, which a bridge with --through starts
+    Guest(GuestArgs),
     /// Send one HTTP request to an endpoint, with curl's options
     Curl(Box<CurlArgs>),
     /// Talk WebSocket with an endpoint: lines in, messages out

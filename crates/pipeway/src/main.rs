@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         Command::Agent(args) => in_runtime(command::agent(args)),
         Command::Exec(args) => return remote(in_runtime(command::exec(*args))),
         Command::Shell(args) => return remote(in_runtime(command::shell(*args))),
+        Command::Guest(args) => in_runtime(command::guest(args)),
         Command::Curl(args) => in_runtime(command::curl(*args)),
         Command::Ws(args) => in_runtime(command::ws(args)),
         Command::Nc(args) => in_runtime(command::nc(*args)),

@@ -65,7 +65,9 @@ where
     if common < *VERSIONS.start() || common < *hello.versions.start() {
         write(&mut io, &Answer::refusal(hello.nonce)).await?;
         let (first, last) = (hello.versions.start(), hello.versions.end());
-        let message = format!("the other end speaks versions {first} to {last} of the link, this is pipeway {PROGRAM} with version {common}");
+        let message = format!(
+            "the other end speaks versions {first} to {last} of the link, this is pipeway {PROGRAM} with version {common}"
+        );
         return Err(Error::new(ErrorKind::Unsupported, message)
             .hint("update the older of the two pipeways"));
     }

@@ -135,8 +135,10 @@ impl Link {
                     self.config.name,
                     opening.endpoint()
                 );
-                return Err(Some(Error::new(ErrorKind::Permission, message)
-                    .hint("name it among the link's openings before the link is started")));
+                return Err(Some(
+                    Error::new(ErrorKind::Permission, message)
+                        .hint("name it among the link's openings before the link is started"),
+                ));
             }
         };
         let name = opening.to_string();
@@ -157,10 +159,9 @@ impl Link {
                 Err(Some(Error::new(ErrorKind::Busy, format!("the link can't take it: {error}"))))
             }
             Ok(Err(OfferError::Connection(_))) => Err(None),
-            Err(_) => Err(Some(crate::connect::timed_out(
-                opening.endpoint(),
-                opening.options().timeout,
-            ))),
+            Err(_) => {
+                Err(Some(crate::connect::timed_out(opening.endpoint(), opening.options().timeout)))
+            }
         }
     }
 

@@ -151,7 +151,8 @@ impl Relay {
             }
         }
         if self.down == Phase::Ending {
-            ready!(Pin::new(&mut self.to_channel).poll_shutdown(cx)).map_err(|_| Broken::Channel)?;
+            ready!(Pin::new(&mut self.to_channel).poll_shutdown(cx))
+                .map_err(|_| Broken::Channel)?;
             self.down = Phase::Done;
             if !self.stream.can_half_close() || self.stream.is_hung_up() {
                 // Nobody is left who could read the other direction.

@@ -4,6 +4,7 @@ use futures_util::future::join_all;
 use pipeway_bridge::{BindError, Bridge, BridgeConfig, Shutdown, Summary};
 
 use crate::args::{BridgeArgs, ServeArgs};
+use crate::command::links::Links;
 use crate::config::{Config, Opened};
 use crate::exit::Exit;
 use crate::output::{Failure, print_line, talk};
@@ -29,7 +30,7 @@ async fn run(config: Config, bad_config: Exit) -> Result<(), Failure> {
         Failure::new(Exit::Failure, "the system's signals can't be received").cause(&error)
     })?;
     let Opened { links, bridges, events } = config.open()?;
-    let mut configs: Vec<BridgeConfig> = bridges.into_iter().map(|(config, _)| config).collect();
+    let (links, mut configs) = Links::start(links, bridges, &events)?;
     fit_file_limit(&mut configs);
     let bridges = bind_all(configs, bad_config)?;
     for bridge in &bridges {
@@ -64,6 +65,7 @@ async fn run(config: Config, bad_config: Exit) -> Result<(), Failure> {
             }
         }
     };
+    links.stop().await;
     tell_cut(&stopped);
     events.flush();
     Ok(())

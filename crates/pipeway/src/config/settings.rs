@@ -94,6 +94,7 @@ macro_rules! settings {
 
         impl $layer {
             /// This layer's values, and those of `lower` where this one has none.
+            #[allow(dead_code, reason = "a link's values come from one place")]
             pub(crate) fn over(self, lower: &Self) -> Self {
                 $layer { $($field: self.$field.or_else(|| lower.$field.clone()),)+ }
             }
@@ -116,6 +117,7 @@ macro_rules! settings {
             }
 
             /// The values of the environment, and what is wrong with them.
+            #[allow(dead_code, reason = "no value of a link is taken from the environment")]
             pub(crate) fn from_env() -> (Self, Vec<(Source, String)>) {
                 let mut layer = $layer::default();
                 let mut wrong = Vec::new();
