@@ -48,3 +48,6 @@ pub use opening::Opening;
 pub use spec::{CommandLine, Distribution, LinkSpec, LinkSpecParseError};
 pub use state::{LinkDown, LinkDownReason, LinkState, LinkUp, LinkWatch};
 pub(crate) use stream::LinkStream;
+
+#[cfg(test)]
+mod tests;

@@ -70,6 +70,14 @@ pub(super) async fn relay(channel: Channel, stream: Stream) {
     }
 }
 
+impl Drop for Relay {
+    fn drop(&mut self) {
+        // A session that ends with its guest must not look like one that came to its end. After
+        // the channel's end this does nothing.
+        self.to_channel.terminate(Some("LinkDown: the guest has ended"));
+    }
+}
+
 /// Which side failed.
 enum Broken {
     Stream(io::Error),
