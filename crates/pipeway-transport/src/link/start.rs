@@ -208,9 +208,7 @@ fn why(
     echo: bool,
 ) -> NotUp {
     let terminal = || match config.to {
-        LinkSpec::Command(_) => {
-            "a terminal must not stand in between: use `ssh -T`, and `docker exec -i` without -t"
-        }
+        LinkSpec::Command(_) => TERMINAL,
         _ => "see whether another program stands in between",
     };
     match failed {
@@ -254,6 +252,9 @@ fn why(
     }
 }
 
+const TERMINAL: &str =
+    "a terminal must not stand in between: use `ssh -T`, and `docker exec -i` without -t";
+
 /// The exit codes of shells, `env` and `ssh` for what they could not find or run (POSIX, 2.8.2).
 const NOT_FOUND: i32 = 127;
 const NOT_EXECUTABLE: i32 = 126;
@@ -270,6 +271,9 @@ fn ended(config: &LinkConfig, code: Option<i32>, said: &str) -> NotUp {
         (Some(NOT_EXECUTABLE), _) => format!("see whether {guest} may be executed there"),
         (Some(USAGE), _) if said.contains("unrecognized subcommand") => {
             "the pipeway there is too old for links: update it".to_owned()
+        }
+        (Some(USAGE), LinkSpec::Command(_)) if said.contains("speaks with a bridge") => {
+            TERMINAL.to_owned()
         }
         (Some(SSH_FAILED), LinkSpec::Command(_)) => {
             "see what the program says; ssh ends so where it can't connect".to_owned()

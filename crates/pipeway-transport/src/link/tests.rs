@@ -171,7 +171,8 @@ fn a_service_that_is_not_there_is_told_with_kind_and_hint() {
 #[test]
 fn what_the_guests_system_lacks_is_told_in_its_answer() {
     run(async {
-        let lacking = if crate::sys::LOCAL_MODE == crate::Mode::Unix { "npipe:x" } else { "unix:/x" };
+        let lacking =
+            if crate::sys::LOCAL_MODE == crate::Mode::Unix { "npipe:x" } else { "unix:/x" };
         let rig = rig(&[opening(lacking)], &[]).await;
         assert_eq!(rig.resolved[0].as_ref().unwrap_err().kind(), ErrorKind::Unsupported);
     });
