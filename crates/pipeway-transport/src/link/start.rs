@@ -135,9 +135,7 @@ pub(super) async fn start(config: &LinkConfig) -> Result<Started, NotUp> {
         Err(_) => None,
     };
     let echo = is_echo(&noise, hello.nonce);
-    if !echo {
-        process.said.keep_all(&noise);
-    }
+    process.said.keep_all(&noise);
     let ended = matches!(failed, Some(Failed::Ended | Failed::Io(_)));
     drop(io);
     let (code, said) = if ended {
@@ -221,6 +219,7 @@ fn why(
                 LinkSpec::Command(_) => "run the command by hand and see what it asks for or waits for",
             })
         }
+        Some(Failed::Ended | Failed::Io(_)) if echo => ended(config, code, said).hint(terminal()),
         Some(Failed::Ended | Failed::Io(_)) => ended(config, code, said),
         Some(Failed::Unfit(Unfit::Echo)) => NotUp::new(
             Reason::NoGuest,
