@@ -6,8 +6,8 @@ use pipeway_mux::{ChannelOptions, Options, Version};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::rig::{
-    ADJUST, CONTENT, GROW, Of, PROCESSED, READ, WINDOWED, WRITTEN, accepted, array, default, each,
-    even, even_with, odd, offered, run,
+    ADJUST, CONTENT, GROW, Of, PROCESSED, READ, WINDOWED, WRITTEN, accepted, array, each, even,
+    even_with, odd, offered, run,
 };
 
 #[test]
