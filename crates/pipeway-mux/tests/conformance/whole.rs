@@ -213,8 +213,8 @@ fn more_offers_or_channels_than_may_be_end_the_connection() {
 
 #[test]
 fn a_peer_that_reads_no_answers_is_not_read_for_ever() {
-    each(&ALL, async |version| {
-        let (here, mut there) = duplex(1_024);
+    each(&[Version::V1, Version::V3], async |version| {
+        let (here, mut there) = duplex(64 * 1024);
         let (mux, ()) = tokio::join!(Mux::connect(here, Options::new(version)), async {
             let handshake: &[u8] = match version {
                 Version::V1 => &[0x2f, 0xdf, 0x1d, 0x50],
@@ -228,12 +228,15 @@ fn a_peer_that_reads_no_answers_is_not_read_for_ever() {
         let payload = if version == Version::V1 { Vec::new() } else { vec![0x92, 0xa0, 1] };
         let mut sent = 0u64;
         let flood = async {
-            for n in 0.. {
-                let number = if version == Version::V3 { n + 1 } else { 2 * n + 1 };
-                let offer = frame(version, OFFER, number, Of::Sender, &payload);
-                let termination = frame(version, TERMINATED, number, Of::Sender, &[]);
-                there.write_all(&[offer, termination].concat()).await.unwrap();
-                sent = n;
+            for batch in 0.. {
+                let mut bytes = Vec::new();
+                for n in 1_000 * batch..1_000 * (batch + 1) {
+                    let number = if version == Version::V3 { n + 1 } else { 2 * n + 1 };
+                    bytes.extend(frame(version, OFFER, number, Of::Sender, &payload));
+                    bytes.extend(frame(version, TERMINATED, number, Of::Sender, &[]));
+                }
+                there.write_all(&bytes).await.unwrap();
+                sent = 1_000 * batch;
             }
         };
         timeout(Duration::from_secs(1), flood).await.unwrap_err();
