@@ -13,3 +13,4 @@ mod loss;
 mod program;
 mod rig;
 mod start;
+mod wsl;
