@@ -278,7 +278,7 @@ fn ended(config: &LinkConfig, code: Option<i32>, said: &str) -> NotUp {
             "see what the program says; ssh ends so where it can't connect".to_owned()
         }
         (_, LinkSpec::Wsl(_)) => format!(
-            "see whether {guest} is installed in the distribution and in its PATH without a login shell; `guest` names it by its path, such as /home/me/.cargo/bin/pipeway"
+            "see whether {guest} is installed in the distribution and in its PATH without a login shell; `guest` names it by its path, such as /opt/pipeway/pipeway"
         ),
         (Some(NOT_FOUND), LinkSpec::Command(_)) => {
             "see whether the programs that the command names are installed there and in PATH".to_owned()

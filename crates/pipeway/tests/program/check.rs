@@ -262,9 +262,10 @@ fn the_page_of_the_command_line_shows_the_help_of_every_command() {
          [exit-codes.md](exit-codes.md), the environment variables and the keys of a file in\n\
          [config.md](config.md).\n",
     );
-    for command in
-        ["", "bridge", "serve", "check", "agent", "exec", "shell", "curl", "ws", "nc", "demo"]
-    {
+    for command in [
+        "", "bridge", "serve", "check", "agent", "exec", "shell", "curl", "ws", "nc", "guest",
+        "demo",
+    ] {
         let args = [command, "--help"];
         let help = room.run(args.iter().filter(|arg| !arg.is_empty())).exits_with(0).stdout();
         let title = format!("pipeway {command}");
