@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pipeway_telemetry::Sink;
 use pipeway_transport::link::{Link, Opening};
-use pipeway_transport::{Access, ConnectOptions, Endpoint};
+use pipeway_transport::{Access, ConnectOptions, Endpoint, HalfClose};
 
 /// One bridge: where it listens, what it connects to, and the rules between.
 #[derive(Clone, Debug)]
@@ -21,6 +21,12 @@ pub struct BridgeConfig {
     /// [`opening`](BridgeConfig::opening) among its openings. Default: none, the upstream is on
     /// this system.
     pub through: Option<Link>,
+    /// What is carried. Default: HTTP.
+    pub protocol: Protocol,
+    /// How named pipes tell the end of one direction, in a raw session. With [`HalfClose::None`]
+    /// the end of either direction ends the session, over sockets too. Default: each end as its
+    /// kind has it.
+    pub half_close: HalfClose,
     /// Who may connect. Default: the owner alone.
     pub access: Access,
     /// Whether addresses other than loopback may be listened on or connected to. Default: no.
@@ -53,6 +59,8 @@ impl BridgeConfig {
             listen,
             upstream,
             through: None,
+            protocol: Protocol::Http,
+            half_close: HalfClose::Auto,
             access: Access::Owner,
             allow_remote: false,
             token_file: None,
@@ -82,6 +90,43 @@ impl BridgeConfig {
             timeout: self.timeouts.connect,
             verify_server: Some(self.verify_server.unwrap_or(self.access == Access::Owner)),
             allow_remote: self.allow_remote,
+            half_close: self.half_close,
+        }
+    }
+}
+
+/// What a bridge carries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// HTTP/1, and what it is upgraded to.
+    #[default]
+    Http,
+    /// Bytes, unread: each connection gets one of the upstream's.
+    Raw,
+}
+
+impl Protocol {
+    /// The word in a configuration: `http` or `raw`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Protocol::Http => "http",
+            Protocol::Raw => "raw",
+        }
+    }
+}
+
+impl FromStr for Protocol {
+    type Err = crate::ConfigError;
+
+    /// `http` or `raw`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "http" => Ok(Protocol::Http),
+            "raw" => Ok(Protocol::Raw),
+            other => Err(crate::ConfigError::new(format!(
+                "`{}` is no protocol; write http or raw",
+                other.escape_debug()
+            ))),
         }
     }
 }
@@ -183,9 +228,10 @@ pub struct Timeouts {
     pub answer_idle: Option<Duration>,
     /// Between two requests of a session. Default: 300 s.
     pub keep_alive: Duration,
-    /// No byte in either direction of an upgraded session. Default: no limit.
+    /// No byte in either direction of an upgraded or a raw session. Default: no limit.
     pub upgrade_idle: Option<Duration>,
-    /// After one direction of an upgraded session has ended: no byte in the other. Default: 60 s.
+    /// After one direction of an upgraded or a raw session has ended: no byte in the other.
+    /// Default: 60 s.
     pub half_close_idle: Duration,
     /// From the order to stop to the cut of what is still running. Default: 10 s.
     pub drain: Duration,

@@ -89,6 +89,7 @@ mod endpoint;
 mod error;
 #[cfg(feature = "child")]
 mod fifo;
+mod half_close;
 #[cfg(feature = "hyper")]
 pub mod hyper;
 mod joined;
@@ -114,6 +115,7 @@ pub use access::{Access, AccessParseError};
 pub use connect::{ConnectOptions, connect};
 pub use endpoint::{Endpoint, EndpointParseError, LocalName, PipeName, UnixPath};
 pub use error::{Error, ErrorKind};
+pub use half_close::{HalfClose, HalfCloseParseError};
 pub use joined::{Joined, join};
 pub use limit::raise_file_limit;
 pub use listen::{ListenOptions, Listener};

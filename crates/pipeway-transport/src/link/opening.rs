@@ -51,13 +51,15 @@ impl Opening {
             timeout: options.timeout.clamp(Duration::from_millis(1), TIMEOUT_MAX),
             verify_server: Some(options.verify_server.unwrap_or(is_local)),
             allow_remote: options.allow_remote,
+            half_close: options.half_close,
         };
         let yes = |yes: bool| if yes { "yes" } else { "no" };
         let text = format!(
-            "timeout={} verify={} remote={} {shown}",
+            "timeout={} verify={} remote={} ends={} {shown}",
             options.timeout.as_millis(),
             yes(options.verify_server.unwrap_or(is_local)),
             yes(options.allow_remote),
+            options.half_close,
         );
         Ok(Opening { endpoint: endpoint.clone(), options, text })
     }
@@ -124,6 +126,10 @@ impl FromStr for Opening {
                 }
                 "verify" => options.verify_server = Some(yes()?),
                 "remote" => options.allow_remote = yes()?,
+                "ends" => {
+                    options.half_close =
+                        value.parse().map_err(|_| wrong("a rule of ends that is none"))?;
+                }
                 _ => {}
             }
             rest = behind;
@@ -136,6 +142,7 @@ impl FromStr for Opening {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::HalfClose;
 
     fn opening(endpoint: &str, options: &ConnectOptions) -> Result<Opening, Error> {
         Opening::new(&endpoint.parse().unwrap(), options)
@@ -159,6 +166,12 @@ mod tests {
                 assert_eq!(back.options().verify_server, one.options().verify_server);
                 assert_eq!(back.options().timeout, one.options().timeout);
             }
+        }
+        for half_close in [HalfClose::Auto, HalfClose::Message, HalfClose::None] {
+            let options = ConnectOptions { half_close, ..<_>::default() };
+            let one = opening("npipe:x", &options).unwrap();
+            let back: Opening = one.to_string().parse().unwrap();
+            assert_eq!(back.options().half_close, half_close);
         }
     }
 

@@ -5,7 +5,7 @@
 //! ```text
 //! pipeway-link 1-1 NONCE
 //! heartbeat MILLISECONDS
-//! open timeout=5000 verify=yes remote=no unix:/run/a.sock      (any number of them)
+//! open timeout=5000 verify=yes remote=no ends=auto unix:/run/a.sock   (any number of them)
 //! seal BYTES
 //! ```
 //!

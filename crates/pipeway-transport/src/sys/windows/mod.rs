@@ -6,6 +6,7 @@ mod connect;
 #[cfg(feature = "console")]
 pub(crate) mod console;
 mod descriptor;
+mod ending;
 #[cfg(feature = "child")]
 pub(crate) mod fifo;
 mod listen;
