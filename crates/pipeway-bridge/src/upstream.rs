@@ -1,5 +1,6 @@
 //! The one way to the upstream.
 
+use std::pin::Pin;
 use std::sync::OnceLock;
 
 use pipeway_telemetry::{Hop, LinkHop};
@@ -40,12 +41,19 @@ impl Upstream {
     }
 
     /// A new connection. Cancel safe: a dropped future leaves none behind.
-    pub(crate) async fn connect(&self) -> Result<Stream, Error> {
+    ///
+    /// Boxed: a session has room for it only while it connects.
+    pub(crate) fn connect(
+        &self,
+    ) -> Pin<Box<dyn Future<Output = Result<Stream, Error>> + Send + '_>> {
+        Box::pin(self.connecting())
+    }
+
+    async fn connecting(&self) -> Result<Stream, Error> {
         match &self.way {
             Way::Here { endpoint, options } => connect(endpoint, options).await,
             Way::Through { link, opening } => {
-                // Boxed, for every session has the room of this future.
-                let stream = Box::pin(link.connect(opening)).await?;
+                let stream = link.connect(opening).await?;
                 self.hop.get_or_init(|| HopText {
                     mode: stream.mode(),
                     endpoint: stream
