@@ -100,12 +100,13 @@ fn a_pipe_that_is_not_there_is_told_and_waited_for() {
 fn socat_starts_it_for_each_client() {
     let room = Room::new();
     let pipe = Pipe::start(&room, "lines");
-    let nc = pipe.nc(&["-ei", "-s"]);
+    let nc = pipe.nc(&["-s"]);
     let words: Vec<_> = std::iter::once(nc.get_program()).chain(nc.get_args()).collect();
     let words: Vec<_> = words.into_iter().map(|word| word.to_str().unwrap()).collect();
     let mut socat = Command::new("socat");
-    // Its default is a socket, which Wine's programs can't have as a standard stream.
-    socat.arg("UNIX-LISTEN:front.sock,fork").arg(format!("EXEC:\"{}\",pipes", words.join(" ")));
+    // -t: how long it waits for the rest after its client's end.
+    socat.args(["-t", "20", "UNIX-LISTEN:front.sock,fork"]);
+    socat.arg(format!("EXEC:\"{}\"", words.join(" ")));
     let socat = Running::start({
         socat.current_dir(room.path(""));
         socat
