@@ -4,6 +4,7 @@ mod agent;
 mod bridge;
 mod client;
 mod nc;
+mod preset;
 mod remote;
 
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ pub(crate) use agent::AgentArgs;
 pub(crate) use bridge::BridgeArgs;
 pub(crate) use client::{ClientArgs, ConnectArgs, CurlArgs, DataArgs, WsArgs};
 pub(crate) use nc::{NcArgs, written_out};
+pub(crate) use preset::{Direction, Preset, PresetArgs};
 pub(crate) use remote::{ExecArgs, RemoteArgs, ShellArgs};
 
 use crate::config::{Count, EventsLayer, EventsTo, Size, Source, Sourced, Value};
@@ -68,6 +70,8 @@ pub(crate) enum Command {
     Ws(WsArgs),
     /// Join standard input and output to an endpoint
     Nc(Box<NcArgs>),
+    /// Print a configuration for a well-known service across the Windows/WSL border
+    Preset(PresetArgs),
     /// Show it all at work in this one process
     Demo,
 }

@@ -22,7 +22,7 @@ pub(crate) use settings::{
 };
 pub(crate) use value::{
     Count, EventsTo, Item, List, MethodItem, Name, NoneOr, PathItem, Size, Time, TimeOrZero,
-    UpgradeItem, Value, Verify, is_token, seconds_or_time, time_text,
+    UpgradeItem, Value, Verify, is_token, quoted, seconds_or_time, time_text,
 };
 pub(crate) use verify::token_file as check_token_file;
 
