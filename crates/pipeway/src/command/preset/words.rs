@@ -44,7 +44,7 @@ pub(super) fn about(plan: &Plan) -> String {
 pub(super) fn guest(direction: Direction) -> &'static str {
     match direction {
         Direction::WindowsToWsl => {
-            "# guest = \"/home/me/.cargo/bin/pipeway\"  # WSL starts it without your shell's PATH\n"
+            "# guest = \"/usr/local/bin/pipeway\"  # WSL starts it without your shell's PATH\n"
         }
         Direction::WslToWindows => {
             "# guest = \"/mnt/c/Users/me/bin/pipeway.exe\"  # if it is not in Windows' PATH\n"
