@@ -5,6 +5,7 @@ mod bridge;
 mod client;
 mod guest;
 mod nc;
+mod preset;
 mod remote;
 
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ pub(crate) use bridge::BridgeArgs;
 pub(crate) use client::{ClientArgs, ConnectArgs, CurlArgs, DataArgs, WsArgs};
 pub(crate) use guest::GuestArgs;
 pub(crate) use nc::{NcArgs, written_out};
+pub(crate) use preset::{Direction, Preset, PresetArgs};
 pub(crate) use remote::{ExecArgs, RemoteArgs, ShellArgs};
 
 use crate::config::{Count, EventsLayer, EventsTo, Size, Source, Sourced, Value};
@@ -72,6 +74,8 @@ pub(crate) enum Command {
     Ws(WsArgs),
     /// Join standard input and output to an endpoint
     Nc(Box<NcArgs>),
+    /// Print a configuration for a well-known service across the Windows/WSL border
+    Preset(PresetArgs),
     /// Show it all at work in this one process
     Demo,
 }

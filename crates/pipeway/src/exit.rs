@@ -26,7 +26,7 @@ pub(crate) enum Exit {
     Permission = 5,
     /// This system can't do it.
     Unsupported = 6,
-    /// Nothing answers at the endpoint (`curl`, `ws`).
+    /// Nothing answers at the endpoint (`curl`, `ws`, `nc`).
     Unreachable = 7,
     /// The time ran out.
     Timeout = 8,

@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         Command::Curl(args) => in_runtime(command::curl(*args)),
         Command::Ws(args) => in_runtime(command::ws(args)),
         Command::Nc(args) => in_runtime(command::nc(*args)),
+        Command::Preset(args) => command::preset(args),
         Command::Demo => in_runtime(command::demo()),
     };
     match ended {

@@ -25,7 +25,7 @@ pub(crate) use settings::{
 pub(crate) use through::Through;
 pub(crate) use value::{
     Count, Environment, EventsTo, Item, List, MethodItem, Name, NoneOr, PathItem, Size, Time,
-    TimeOrZero, UpgradeItem, Value, Verify, Word, is_token, seconds_or_time, time_text,
+    TimeOrZero, UpgradeItem, Value, Verify, Word, is_token, quoted, seconds_or_time, time_text,
 };
 pub(crate) use verify::token_file as check_token_file;
 

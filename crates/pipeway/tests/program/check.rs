@@ -244,7 +244,9 @@ fn the_version_is_printed() {
 #[test]
 fn the_help_of_every_command_ends_with_examples() {
     let room = Room::new();
-    for command in ["bridge", "serve", "check", "agent", "exec", "shell", "curl", "ws", "nc"] {
+    for command in
+        ["bridge", "serve", "check", "agent", "exec", "shell", "curl", "ws", "nc", "preset"]
+    {
         let help = room.run([command, "--help"]).exits_with(0).stdout();
         assert!(help.contains("Examples:\n"), "{help}");
     }
@@ -263,8 +265,8 @@ fn the_page_of_the_command_line_shows_the_help_of_every_command() {
          [config.md](config.md).\n",
     );
     for command in [
-        "", "bridge", "serve", "check", "agent", "exec", "shell", "curl", "ws", "nc", "guest",
-        "demo",
+        "", "bridge", "serve", "check", "agent", "exec", "shell", "curl", "ws", "nc", "preset",
+        "guest", "demo",
     ] {
         let args = [command, "--help"];
         let help = room.run(args.iter().filter(|arg| !arg.is_empty())).exits_with(0).stdout();

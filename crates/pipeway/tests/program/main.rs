@@ -16,6 +16,7 @@ mod nc;
 mod nc_unix;
 #[cfg(windows)]
 mod on_windows;
+mod preset;
 mod serve;
 #[cfg(unix)]
 mod shell;

@@ -6,13 +6,14 @@ use std::process::{Command, Stdio};
 
 use crate::harness::{Room, Running, WATCHDOG, run};
 
-/// Whether a test can't be, for want of a program. Where the machine has everything that the tests
-/// need (`PIPEWAY_REQUIRE_INTEROP=1`) that is a failure.
+/// Whether a test can't be, for want of a program. On a machine that has everything that the tests
+/// need (`PIPEWAY_REQUIRE_INTEROP=1`), as a Debian is made to, that is a failure.
 fn is_left_out(programs: &[&str]) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let has = |name: &&&str| !std::env::split_paths(&path).any(|dir| dir.join(name).is_file());
     let missing: Vec<_> = programs.iter().filter(has).collect();
     let is_required = std::env::var("PIPEWAY_REQUIRE_INTEROP").is_ok_and(|value| value == "1");
+    let is_required = is_required && Path::new("/etc/debian_version").exists();
     assert!(missing.is_empty() || !is_required, "missing: {missing:?}");
     if !missing.is_empty() {
         eprintln!("left out, for want of {missing:?}");

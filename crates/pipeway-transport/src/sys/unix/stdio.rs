@@ -25,9 +25,10 @@ use tokio::net::unix::pipe;
 
 use crate::stdio::thread::{ThreadReader, ThreadWriter, read_by, write_by};
 
-/// What a pipe should hold, in bytes: a full one is emptied in few wakeups.
+/// What a pipe should hold at least, in bytes: one of 64 KiB moves half as much in a second, and one
+/// of 1 MiB no more. It counts among what all of a user's pipes together may hold (pipe(7)).
 #[cfg(target_os = "linux")]
-const PIPE_BYTES: usize = 1 << 20;
+const PIPE_BYTES: usize = 256 * 1024;
 
 /// Standard input.
 #[derive(Debug)]
@@ -89,9 +90,11 @@ fn reopen(fd: &OwnedFd, options: &mut OpenOptions) -> Option<File> {
         return None;
     }
     let file = options.custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path).ok()?;
-    // Best effort: a user's pipes together may hold only so much.
+    // Best effort: it works without, too.
     #[cfg(target_os = "linux")]
-    let _ = rustix::pipe::fcntl_setpipe_size(&file, PIPE_BYTES);
+    if rustix::pipe::fcntl_getpipe_size(&file).is_ok_and(|size| size < PIPE_BYTES) {
+        let _ = rustix::pipe::fcntl_setpipe_size(&file, PIPE_BYTES);
+    }
     Some(file)
 }
 
