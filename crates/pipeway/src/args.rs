@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn every_flag_of_a_bridge_is_told_as_its_source() {
-        let text = "pipeway bridge --listen local:a --to local:b --name n --access owner --host preserve \
+        let text = "pipeway bridge --listen local:a --to local:b --name n --raw --half-close none --access owner --host preserve \
             --allow-method GET --allow-path /v1/** --allow-upgrade websocket --verify-server yes \
             --allow-remote --token-file t --to-token-file t --max-sessions 1 --max-sessions-per-peer 1 \
             --max-head-size 1KiB --max-headers 1 --max-body-size none --connect-timeout 1s \

@@ -23,7 +23,8 @@ pub(super) fn show(
     rows(&mut out, &events.rows(), &file_name);
     for bridge in bridges {
         out.push_str("\n[[bridge]]\n");
-        let all = bridge.rows();
+        let mut all = bridge.rows();
+        all.retain(|row| bridge.has_key(row.key));
         for table in ["", "limits", "timeouts"] {
             if !table.is_empty() {
                 // Writing to a String does not fail.
