@@ -86,9 +86,7 @@ impl RawSession {
         end
     }
 
-    /// Connects to the upstream, unless the client goes first.
-    ///
-    /// What the client has already sent is left where it is: a client may send and leave, and
+    /// Connects to the upstream, whatever the client does meanwhile: it may send and leave, and
     /// what it sent is the upstream's.
     async fn connect(&mut self, shared: &Shared) -> Result<Stream, Kind> {
         let began = Instant::now();

@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn every_flag_of_a_bridge_is_told_as_its_source() {
-        let text = "pipeway bridge --listen local:a --to local:b --name n --through windows --link-user u \
+        let text = "pipeway bridge --listen local:a --to local:b --name n --raw --half-close none --through windows --link-user u \
             --link-guest g --link-env A=b --link-start-timeout 1s --link-heartbeat 1s --access owner --host preserve \
             --allow-method GET --allow-path /v1/** --allow-upgrade websocket --verify-server yes \
             --allow-remote --token-file t --to-token-file t --max-sessions 1 --max-sessions-per-peer 1 \

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use pipeway_bridge::HostRule;
-use pipeway_transport::{Access, Endpoint};
+use pipeway_bridge::{HostRule, Protocol};
+use pipeway_transport::{Access, Endpoint, HalfClose};
 
 use super::{EventsArgs, flag, value};
 use crate::config::{
@@ -24,6 +24,7 @@ Examples:
   pipeway bridge --listen local:my-service --to tcp:127.0.0.1:8080
   pipeway bridge --listen local:docker --to unix:/var/run/docker.sock --allow-method GET
   pipeway bridge --listen local:api --to tcp:127.0.0.1:8080 --allow-path '/v1/**' --events stderr
+  pipeway bridge --raw --listen local:agent --to unix:/run/user/1000/ssh-agent.sock
   pipeway bridge --listen npipe:api --through wsl:Ubuntu --to unix:/run/user/1000/api.sock";
 
 /// One bridge, from flags.
@@ -41,6 +42,17 @@ pub(crate) struct BridgeArgs {
     /// The bridge's name in events and messages [default: from --listen]
     #[arg(long, value_name = "NAME", value_parser = value::<Name>)]
     name: Option<Name>,
+
+    /// Carry plain bytes instead of HTTP: each connection gets one to the service, and nothing is
+    /// read in between
+    #[arg(long)]
+    raw: bool,
+
+    /// With --raw, how named pipes tell the end of one direction: auto (byte type; to the service
+    /// as its pipe has it), message (message type, as Go's programs have it) or none (the end of
+    /// either direction ends both) [default: auto]
+    #[arg(long, value_name = "WHEN", value_parser = value::<HalfClose>)]
+    half_close: Option<HalfClose>,
 
     #[command(flatten)]
     link: LinkArgs,
@@ -193,11 +205,11 @@ struct TimeoutArgs {
     #[arg(long = "keep-alive-timeout", value_name = "TIME", value_parser = value::<Time>)]
     keep_alive: Option<Time>,
 
-    /// No byte in a WebSocket or another upgraded session, or none [default: none]
+    /// No byte in an upgraded session (a WebSocket) or a raw one, or none [default: none]
     #[arg(long = "upgrade-idle-timeout", value_name = "TIME", value_parser = value::<NoneOr<Time>>)]
     upgrade_idle: Option<NoneOr<Time>>,
 
-    /// No byte in an upgraded session of which one direction has ended [default: 1m]
+    /// No byte in an upgraded or raw session of which one direction has ended [default: 1m]
     #[arg(long = "half-close-idle-timeout", value_name = "TIME", value_parser = value::<Time>)]
     half_close_idle: Option<Time>,
 
@@ -215,6 +227,8 @@ impl BridgeArgs {
             name: flag("--name", self.name.map(Some)),
             listen: flag("--listen", Some(Some(self.listen))),
             to: flag("--to", Some(Some(self.to))),
+            protocol: flag("--raw", self.raw.then_some(Protocol::Raw)),
+            half_close: flag("--half-close", self.half_close),
             through: flag("--through", link.through.map(Some)),
             access: flag("--access", access.access),
             verify_server: flag("--verify-server", access.verify_server),

@@ -91,7 +91,9 @@ pub(crate) fn read(text: &str, folder: &Path) -> (FileLayers, Vec<Problem>) {
         }
     }
     for (layer, _) in &mut layers.bridges {
-        *layer = std::mem::take(layer).over(&defaults);
+        layer.protocol = layer.protocol.take().or_else(|| defaults.protocol.clone());
+        let lower = defaults.as_defaults(layer.protocol());
+        *layer = std::mem::take(layer).over(&lower);
     }
     let mut problems = reader.problems;
     if layers.bridges.is_empty() && problems.is_empty() {

@@ -69,6 +69,7 @@ impl Config {
         let mut faults = Vec::new();
         let (env_bridge, env_events) = from_env(&mut faults);
         let events = events.over(&env_events).resolve();
+        let env_bridge = env_bridge.as_defaults(flags.protocol());
         let bridge = finish(flags.over(&env_bridge));
         let links = Links { named: Vec::new(), flags: link };
         let unknown = links.problems(std::slice::from_ref(&bridge));
@@ -126,7 +127,7 @@ impl Config {
             if readable {
                 problems.extend(missing(&layer, &span));
             }
-            let settings = finish(env_bridge.clone().over(&layer));
+            let settings = finish(env_bridge.as_defaults(layer.protocol()).over(&layer));
             let link = links.of(&settings);
             let mut faults = verify::bridge(&settings, link.as_ref());
             if let Some(link) = link.filter(|link| link.name.value.is_none()) {
@@ -335,6 +336,8 @@ fn to_config(bridge: BridgeSettings, events: &Sink) -> BridgeConfig {
     let name = bridge.name.value.map_or_else(String::new, |name| name.0);
     let to_usize = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
     let mut config = BridgeConfig::new(name, listen, to);
+    config.protocol = bridge.protocol.value;
+    config.half_close = bridge.half_close.value;
     config.access = bridge.access.value;
     config.allow_remote = bridge.allow_remote.value;
     config.token_file = bridge.token_file.value;

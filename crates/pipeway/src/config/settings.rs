@@ -4,9 +4,9 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use pipeway_bridge::{HostRule, Limits, Timeouts};
+use pipeway_bridge::{HostRule, Limits, Protocol, Timeouts};
 use pipeway_transport::link::{LinkConfig, LinkSpec};
-use pipeway_transport::{Access, Endpoint};
+use pipeway_transport::{Access, Endpoint, HalfClose};
 use toml::de::DeValue;
 
 use super::through::Through;
@@ -168,6 +168,8 @@ settings! {
     name: Option<Name> = None, "name", "--name", None;
     listen: Option<Endpoint> = None, "listen", "--listen", None;
     to: Option<Endpoint> = None, "to", "--to", None;
+    protocol: Protocol = Protocol::Http, "protocol", "--raw", None;
+    half_close: HalfClose = HalfClose::Auto, "half_close", "--half-close", None;
     through: Option<Through> = None, "through", "--through", None;
     access: Access = Access::Owner, "access", "--access", None;
     host: HostRule = HostRule::Localhost, "host", "--host", None;
@@ -243,6 +245,71 @@ settings! {
     max_files: Count = Count(5), "max_files", "--events-max-files", Some(env::EVENTS_MAX_FILES);
     show_query: bool = false, "show_query", "--events-show-query", None;
     show_sid: bool = false, "show_sid", "--events-show-sid", None;
+}
+
+impl BridgeLayer {
+    /// The protocol that these values come to.
+    pub(crate) fn protocol(&self) -> Protocol {
+        self.protocol.as_ref().map_or(Protocol::default(), |said| said.value)
+    }
+
+    /// These values as defaults of a bridge of `protocol`: without the measures that mean nothing
+    /// to it. A rule (`paths`, a token's file) stays, to be refused: it would not be kept.
+    pub(crate) fn as_defaults(&self, protocol: Protocol) -> Self {
+        let mut layer = self.clone();
+        match protocol {
+            Protocol::Http => layer.half_close = None,
+            Protocol::Raw => {
+                layer.host = None;
+                layer.max_head_size = None;
+                layer.max_headers = None;
+                layer.max_body_size = None;
+                layer.first_request = None;
+                layer.head = None;
+                layer.first_byte = None;
+                layer.body_idle = None;
+                layer.answer_idle = None;
+                layer.keep_alive = None;
+            }
+        }
+        layer
+    }
+}
+
+impl BridgeSettings {
+    /// Whether the bridge's protocol knows `key`.
+    pub(crate) fn has_key(&self, key: &str) -> bool {
+        match self.protocol.value {
+            Protocol::Http => key != "half_close",
+            Protocol::Raw => self.for_http().iter().all(|(name, _)| *name != key),
+        }
+    }
+
+    /// What was said for HTTP alone: the keys, and where each was said.
+    pub(crate) fn said_for_http(&self) -> impl Iterator<Item = (&'static str, &Source)> {
+        self.for_http().into_iter().filter(|(_, source)| **source != Source::Default)
+    }
+
+    /// The keys that are for HTTP alone, and where each was said.
+    fn for_http(&self) -> [(&'static str, &Source); 15] {
+        [
+            ("host", &self.host.source),
+            ("methods", &self.methods.source),
+            ("paths", &self.paths.source),
+            ("upgrades", &self.upgrades.source),
+            ("token_file", &self.token_file.source),
+            ("to_token_file", &self.to_token_file.source),
+            ("limits.max_head_size", &self.max_head_size.source),
+            ("limits.max_headers", &self.max_headers.source),
+            ("limits.max_body_size", &self.max_body_size.source),
+            ("timeouts.first_request", &self.first_request.source),
+            ("timeouts.head", &self.head.source),
+            ("timeouts.first_byte", &self.first_byte.source),
+            ("timeouts.body_idle", &self.body_idle.source),
+            ("timeouts.answer_idle", &self.answer_idle.source),
+            ("timeouts.keep_alive", &self.keep_alive.source),
+        ]
+    }
 }
 
 #[cfg(test)]

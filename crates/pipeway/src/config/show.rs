@@ -28,7 +28,8 @@ pub(super) fn show<'a>(
     }
     for bridge in bridges {
         out.push_str("\n[[bridge]]\n");
-        let all = bridge.rows();
+        let mut all = bridge.rows();
+        all.retain(|row| bridge.has_key(row.key));
         for table in ["", "limits", "timeouts"] {
             if !table.is_empty() {
                 // Writing to a String does not fail.

@@ -9,9 +9,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use pipeway_bridge::HostRule;
+use pipeway_bridge::{HostRule, Protocol};
 use pipeway_transport::link::LinkSpec;
-use pipeway_transport::{Access, Endpoint};
+use pipeway_transport::{Access, Endpoint, HalfClose};
 use toml::de::DeValue;
 
 pub(crate) use environment::Environment;
@@ -132,6 +132,30 @@ impl Value for Access {
 
     fn show(&self) -> Option<String> {
         Some(quoted(&self.to_string()))
+    }
+}
+
+impl Value for Protocol {
+    const EXPECTED: &'static str = "\"http\" or \"raw\"";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        parsed(text)
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(quoted(self.as_str()))
+    }
+}
+
+impl Value for HalfClose {
+    const EXPECTED: &'static str = "\"auto\", \"message\" or \"none\"";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        parsed(text)
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(quoted(self.as_str()))
     }
 }
 

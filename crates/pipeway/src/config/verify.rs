@@ -3,7 +3,8 @@
 
 use std::path::Path;
 
-use pipeway_transport::{Access, Endpoint, Mode};
+use pipeway_bridge::Protocol;
+use pipeway_transport::{Access, Endpoint, HalfClose, Mode};
 
 use super::problem::Problem;
 use super::settings::{BridgeSettings, LinkSettings};
@@ -54,8 +55,15 @@ pub(crate) fn bridge(settings: &BridgeSettings, link: Option<&LinkSettings>) -> 
             if !settings.allow_remote.value && !address.ip().to_canonical().is_loopback() {
                 faults.push((Exit::Permission, remote(source, "listen", endpoint)));
             }
-            if settings.token_file.value.is_none() {
-                let message = format!("{endpoint} is a port, which any user may connect to");
+            let is_raw = settings.protocol.value == Protocol::Raw;
+            let message = format!("{endpoint} is a port, which any user may connect to");
+            if is_raw {
+                faults.push((
+                    Exit::Permission,
+                    Problem::of(source, "listen", message)
+                        .hint("raw bytes have no place for a token; listen on local:NAME, which is yours alone"),
+                ));
+            } else if settings.token_file.value.is_none() {
                 faults.push((
                     Exit::Permission,
                     Problem::of(source, "listen", message)
@@ -118,6 +126,10 @@ pub(crate) fn bridge(settings: &BridgeSettings, link: Option<&LinkSettings>) -> 
         let problem = Problem::of(&settings.max_head_size.source, "limits.max_head_size", message);
         faults.push((Exit::Usage, problem.hint("write a size from 256 to 1MiB")));
     }
+    faults.extend(protocol(settings));
+    if settings.protocol.value == Protocol::Raw {
+        return faults;
+    }
     if settings.token_file.value.is_some() && !matches!(listen, Some(Endpoint::Tcp(_)) | None) {
         let message = "a token is for listening on a port; this endpoint is protected by access";
         let problem = Problem::of(&settings.token_file.source, "token_file", message);
@@ -133,6 +145,43 @@ pub(crate) fn bridge(settings: &BridgeSettings, link: Option<&LinkSettings>) -> 
     {
         let problem = Problem::of(&settings.to_token_file.source, "to_token_file", message);
         faults.push((exit, problem.hint(hint)));
+    }
+    faults
+}
+
+/// What was said for the other protocol.
+fn protocol(settings: &BridgeSettings) -> Vec<Fault> {
+    let half_close = &settings.half_close;
+    let is_for_pipe = matches!(settings.listen.value, Some(Endpoint::Pipe(_) | Endpoint::Local(_)));
+    let mut faults = Vec::new();
+    match settings.protocol.value {
+        Protocol::Raw => {
+            for (key, source) in settings.said_for_http() {
+                let message = format!("`{key}` is for HTTP, and a raw bridge reads nothing");
+                faults.push((
+                    Exit::Usage,
+                    Problem::of(source, key, message)
+                        .hint("leave it out, or leave out protocol = \"raw\" (--raw)"),
+                ));
+            }
+            if half_close.value == HalfClose::Message && !is_for_pipe {
+                let message = "a half-close by message is for listening on a named pipe";
+                faults.push((
+                    Exit::Usage,
+                    Problem::of(&half_close.source, "half_close", message)
+                        .hint("leave half_close out: a socket has one of its own"),
+                ));
+            }
+        }
+        Protocol::Http if half_close.source != super::settings::Source::Default => {
+            let message = "`half_close` is for raw bytes: HTTP says by itself where a message ends";
+            faults.push((
+                Exit::Usage,
+                Problem::of(&half_close.source, "half_close", message)
+                    .hint("leave it out, or add protocol = \"raw\" (--raw)"),
+            ));
+        }
+        Protocol::Http => {}
     }
     faults
 }
