@@ -68,10 +68,10 @@ pub(crate) fn piped(program: &Program) -> io::Result<(Child, Input, ChildStdout,
     Ok((child, stdin, stdout, stderr))
 }
 
-/// The size that a pipe gets where the system lets it, which for a user without privileges is its
-/// limit by default (pipe(7), `/proc/sys/fs/pipe-max-size`).
+/// What the pipes of a guest hold, in bytes: a MiB was no faster, and a user's pipes may hold only so
+/// much together (pipe(7)).
 #[cfg(all(feature = "link", target_os = "linux"))]
-const PIPE_BYTES: usize = 1024 * 1024;
+const PIPE_BYTES: usize = 256 * 1024;
 
 /// Lets more wait in the child's input.
 #[cfg(feature = "link")]
