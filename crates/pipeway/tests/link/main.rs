@@ -11,6 +11,7 @@ mod harness;
 mod load;
 mod loss;
 mod program;
+mod raw;
 mod rig;
 mod start;
 mod wsl;
