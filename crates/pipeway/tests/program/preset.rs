@@ -19,7 +19,6 @@ fn checked(room: &Room, preset: &str, flags: &[&str]) -> Ended {
 }
 
 #[test]
-#[ignore = "until a configuration has `through`, [[link]], `protocol` and `half_close`"]
 fn a_preset_of_this_system_is_a_configuration() {
     let room = Room::new();
     let [own, _] = directions();
@@ -29,7 +28,6 @@ fn a_preset_of_this_system_is_a_configuration() {
 }
 
 #[test]
-#[ignore = "until a configuration has `through`, [[link]], `protocol` and `half_close`"]
 fn a_preset_of_the_other_system_is_wrong_here_for_that_alone() {
     let room = Room::new();
     let [_, other] = directions();
