@@ -284,6 +284,9 @@ fn prepare_interop(machine: &mut Machine) -> Result<Option<std::path::PathBuf>, 
     if !machine.has("curl") {
         machine.debian_packages(&["curl"])?;
     }
+    if machine.debian {
+        machine.debian_packages(&["socat", "openssh-client"])?;
+    }
     machine.node()?;
     let stamp = folder.join("node_modules/.package-lock.json");
     if !is_newer(&stamp, &folder.join("package-lock.json")) {

@@ -5,9 +5,9 @@
 //! from `cargo xtask test`. What the machine lacks is named and left out; with `--strict` that is a
 //! failure.
 
+mod border;
 mod drive;
 mod start;
-mod terminal;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -196,7 +196,7 @@ impl Kit {
         wine.environment(&mut examples);
         finish(examples, BUILD_LIMIT)?;
         self.drive(&wine)?;
-        self.prove_terminal(&wine)
+        self.prove_border(&wine)
     }
 
     fn cargo(&self, command: &str) -> Command {

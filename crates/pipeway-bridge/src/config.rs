@@ -5,7 +5,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use pipeway_telemetry::Sink;
-use pipeway_transport::{Access, Endpoint};
+use pipeway_transport::link::{Link, Opening};
+use pipeway_transport::{Access, ConnectOptions, Endpoint, HalfClose};
 
 /// One bridge: where it listens, what it connects to, and the rules between.
 #[derive(Clone, Debug)]
@@ -16,6 +17,16 @@ pub struct BridgeConfig {
     pub listen: Endpoint,
     /// What is connected to on their behalf.
     pub upstream: Endpoint,
+    /// The link at whose other side the upstream is. It must have been started with
+    /// [`opening`](BridgeConfig::opening) among its openings. Default: none, the upstream is on
+    /// this system.
+    pub through: Option<Link>,
+    /// What is carried. Default: HTTP.
+    pub protocol: Protocol,
+    /// How named pipes tell the end of one direction, in a raw session. With [`HalfClose::None`]
+    /// the end of either direction ends the session, over sockets too. Default: each end as its
+    /// kind has it.
+    pub half_close: HalfClose,
     /// Who may connect. Default: the owner alone.
     pub access: Access,
     /// Whether addresses other than loopback may be listened on or connected to. Default: no.
@@ -47,6 +58,9 @@ impl BridgeConfig {
             name: name.into(),
             listen,
             upstream,
+            through: None,
+            protocol: Protocol::Http,
+            half_close: HalfClose::Auto,
             access: Access::Owner,
             allow_remote: false,
             token_file: None,
@@ -56,6 +70,63 @@ impl BridgeConfig {
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             events: Sink::disabled(),
+        }
+    }
+}
+
+impl BridgeConfig {
+    /// What a link must be started with to lead to the upstream.
+    ///
+    /// # Errors
+    ///
+    /// For an upstream that no link can lead to.
+    pub fn opening(&self) -> Result<Opening, pipeway_transport::Error> {
+        Opening::new(&self.upstream, &self.connect_options())
+    }
+
+    /// How the upstream is connected to.
+    pub(crate) fn connect_options(&self) -> ConnectOptions {
+        ConnectOptions {
+            timeout: self.timeouts.connect,
+            verify_server: Some(self.verify_server.unwrap_or(self.access == Access::Owner)),
+            allow_remote: self.allow_remote,
+            half_close: self.half_close,
+        }
+    }
+}
+
+/// What a bridge carries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// HTTP/1, and what it is upgraded to.
+    #[default]
+    Http,
+    /// Bytes, unread: each connection gets one of the upstream's.
+    Raw,
+}
+
+impl Protocol {
+    /// The word in a configuration: `http` or `raw`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Protocol::Http => "http",
+            Protocol::Raw => "raw",
+        }
+    }
+}
+
+impl FromStr for Protocol {
+    type Err = crate::ConfigError;
+
+    /// `http` or `raw`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "http" => Ok(Protocol::Http),
+            "raw" => Ok(Protocol::Raw),
+            other => Err(crate::ConfigError::new(format!(
+                "`{}` is no protocol; write http or raw",
+                other.escape_debug()
+            ))),
         }
     }
 }
@@ -157,9 +228,10 @@ pub struct Timeouts {
     pub answer_idle: Option<Duration>,
     /// Between two requests of a session. Default: 300 s.
     pub keep_alive: Duration,
-    /// No byte in either direction of an upgraded session. Default: no limit.
+    /// No byte in either direction of an upgraded or a raw session. Default: no limit.
     pub upgrade_idle: Option<Duration>,
-    /// After one direction of an upgraded session has ended: no byte in the other. Default: 60 s.
+    /// After one direction of an upgraded or a raw session has ended: no byte in the other.
+    /// Default: 60 s.
     pub half_close_idle: Duration,
     /// From the order to stop to the cut of what is still running. Default: 10 s.
     pub drain: Duration,

@@ -1,4 +1,4 @@
-//! Carries HTTP and WebSocket from a named pipe or a Unix socket to a local service: one
+//! Carries HTTP, WebSocket or plain bytes from a named pipe or a Unix socket to a local service: one
 //! listener, one upstream and the rules between them.
 //!
 //! A [`Bridge`] runs on whatever tokio runtime calls it; each session is a task of that runtime.
@@ -28,6 +28,7 @@
 //! # }
 //! ```
 
+mod accepted;
 mod body;
 mod buffer;
 mod chunked;
@@ -39,15 +40,19 @@ mod exchange;
 #[doc(hidden)]
 pub mod fuzzing;
 mod head;
+mod link;
 mod policy;
+mod raw;
 mod relay;
 mod respond;
 mod server;
 mod session;
 mod shared;
 mod shutdown;
+mod upstream;
 
-pub use config::{BridgeConfig, HostRule, Limits, Policy, Timeouts};
+pub use config::{BridgeConfig, HostRule, Limits, Policy, Protocol, Timeouts};
 pub use error::ConfigError;
+pub use link::tell_link;
 pub use server::{BindError, Bridge, Summary};
 pub use shutdown::{Shutdown, ShutdownHandle};

@@ -90,9 +90,9 @@ impl Relay {
         to: &mut Conn,
         side: Side,
     ) -> Option<Ended> {
-        let (direction, end, other_end) = match side {
-            Side::Client => (&mut self.up, End::ClientClosed, End::UpstreamClosed),
-            Side::Upstream => (&mut self.down, End::UpstreamClosed, End::ClientClosed),
+        let (direction, other, end, other_end) = match side {
+            Side::Client => (&mut self.up, &self.down, End::ClientClosed, End::UpstreamClosed),
+            Side::Upstream => (&mut self.down, &self.up, End::UpstreamClosed, End::ClientClosed),
         };
         if direction.ended {
             return None;
@@ -115,6 +115,11 @@ impl Relay {
                     || !from.stream.can_half_close()
                     || from.stream.is_hung_up()
                     || (matches!(side, Side::Upstream) && !to.stream.can_half_close());
+                if both && other.ended {
+                    // The second of two ends, and nothing is left to be told.
+                    direction.ended = true;
+                    return None;
+                }
                 if both {
                     return Some(Ended { end, failed: false });
                 }

@@ -33,6 +33,7 @@ pub(crate) enum Kind {
     HttpVersion,
     NotImplemented,
     TooManySessions,
+    LinkDown,
     UpstreamAbsent,
     UpstreamRefused,
     UpstreamPermission,
@@ -60,7 +61,7 @@ impl Kind {
             | Kind::UpstreamUntrusted
             | Kind::UpstreamClosed
             | Kind::UpstreamProtocol => (502, "Bad Gateway"),
-            Kind::TooManySessions | Kind::UpstreamAbsent | Kind::UpstreamBusy => {
+            Kind::TooManySessions | Kind::LinkDown | Kind::UpstreamAbsent | Kind::UpstreamBusy => {
                 (503, "Service Unavailable")
             }
             Kind::UpstreamTimeout => (504, "Gateway Timeout"),
@@ -82,6 +83,7 @@ impl Kind {
             Kind::HttpVersion => "http_version",
             Kind::NotImplemented => "not_implemented",
             Kind::TooManySessions => "too_many_sessions",
+            Kind::LinkDown => "link_down",
             Kind::UpstreamAbsent => "upstream_absent",
             Kind::UpstreamRefused => "upstream_refused",
             Kind::UpstreamPermission => "upstream_permission",
@@ -115,6 +117,8 @@ impl Kind {
     const fn retry_after(self) -> Option<u8> {
         match self {
             Kind::TooManySessions | Kind::UpstreamBusy | Kind::UpstreamAbsent => Some(1),
+            // A link that has just failed to come up needs more than a moment.
+            Kind::LinkDown => Some(2),
             _ => None,
         }
     }
@@ -132,6 +136,7 @@ impl Refusal {
     /// What a failed connect means to the client.
     pub(crate) fn from_connect(error: &pipeway_transport::Error) -> Self {
         let kind = match error.kind() {
+            ErrorKind::LinkDown => Kind::LinkDown,
             ErrorKind::NotFound => Kind::UpstreamAbsent,
             ErrorKind::Refused => Kind::UpstreamRefused,
             ErrorKind::Permission => Kind::UpstreamPermission,
@@ -217,7 +222,8 @@ mod tests {
             Kind::HeadTooLarge => Kind::HttpVersion,
             Kind::HttpVersion => Kind::NotImplemented,
             Kind::NotImplemented => Kind::TooManySessions,
-            Kind::TooManySessions => Kind::UpstreamAbsent,
+            Kind::TooManySessions => Kind::LinkDown,
+            Kind::LinkDown => Kind::UpstreamAbsent,
             Kind::UpstreamAbsent => Kind::UpstreamRefused,
             Kind::UpstreamRefused => Kind::UpstreamPermission,
             Kind::UpstreamPermission => Kind::UpstreamUntrusted,

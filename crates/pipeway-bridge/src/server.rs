@@ -6,16 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pipeway_telemetry::{Event, EventKind, Fault, Side};
-use pipeway_transport::{
-    Access, ConnectOptions, Endpoint, ErrorKind, ListenOptions, Listener, Mode,
-};
+use pipeway_transport::{Endpoint, ErrorKind, HalfClose, ListenOptions, Listener, Mode};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::head::RequestRules;
 use crate::policy::PolicyRules;
+use crate::raw::RawSession;
 use crate::session::Session;
 use crate::shared::{HopText, Setup, Shared, Stage};
-use crate::{BridgeConfig, ConfigError, Shutdown};
+use crate::upstream::Upstream;
+use crate::{BridgeConfig, ConfigError, HostRule, Protocol, Shutdown};
 use pipeway_transport::Token;
 
 /// The pause after a failed accept, such as one for want of file descriptors.
@@ -111,7 +111,7 @@ impl BridgeConfig {
                 "limits.max_sessions_per_peer is 0; it must be at least 1, or be left out",
             ));
         }
-        if self.listen == self.upstream {
+        if self.through.is_none() && self.listen == self.upstream {
             return Err(ConfigError::new(format!(
                 "{} is both where clients connect and what is connected to",
                 self.listen
@@ -124,6 +124,7 @@ impl BridgeConfig {
                 )));
             }
         }
+        self.check_protocol(listens_on_tcp)?;
         let token = match (&self.token_file, listens_on_tcp) {
             (Some(path), true) => Some(read_token(path)?),
             (None, false) => None,
@@ -151,6 +152,50 @@ impl BridgeConfig {
             spans: self.events.is_enabled(),
         })
     }
+
+    /// What is for one protocol is refused with the other: a rule that nothing keeps would look
+    /// like one that is kept.
+    fn check_protocol(&self, listens_on_tcp: bool) -> Result<(), ConfigError> {
+        if self.protocol == Protocol::Http {
+            return match self.half_close {
+                HalfClose::Auto => Ok(()),
+                other => Err(ConfigError::new(format!(
+                    "half_close = \"{other}\" is for protocol = \"raw\"; HTTP says by itself where a message ends"
+                ))),
+            };
+        }
+        let policy = &self.policy;
+        let for_http = [
+            ("methods", !policy.methods.is_empty()),
+            ("paths", !policy.paths.is_empty()),
+            ("upgrades", !policy.upgrades.is_empty()),
+            ("host", policy.host != HostRule::Localhost),
+            ("token_file", self.token_file.is_some()),
+            ("to_token_file", self.upstream_token_file.is_some()),
+            ("limits.max_body_size", self.limits.max_body_bytes.is_some()),
+        ];
+        if let Some((name, _)) = for_http.iter().find(|(_, is_set)| *is_set) {
+            return Err(ConfigError::new(format!(
+                "{name} is for HTTP, and with protocol = \"raw\" nothing is read; \
+                 leave it out, or leave protocol at \"http\""
+            )));
+        }
+        if listens_on_tcp {
+            return Err(ConfigError::new(format!(
+                "{} can be reached by every user of this system, and raw bytes have no place for \
+                 a token; listen on local:NAME, which is yours alone",
+                self.listen
+            )));
+        }
+        let pipe_or_local = matches!(self.listen, Endpoint::Pipe(_) | Endpoint::Local(_));
+        if self.half_close == HalfClose::Message && !pipe_or_local {
+            return Err(ConfigError::new(format!(
+                "half_close = \"message\" is for listening on a named pipe; {} has a half-close of its own",
+                self.listen
+            )));
+        }
+        Ok(())
+    }
 }
 
 impl Bridge {
@@ -164,14 +209,11 @@ impl Bridge {
     /// be connected to on this system, whoever listens there.
     pub fn bind(config: BridgeConfig) -> Result<Bridge, BindError> {
         let rules = config.rules(config.listen.mode() == Some(Mode::Tcp))?;
-        let connect = ConnectOptions {
-            timeout: config.timeouts.connect,
-            verify_server: Some(config.verify_server.unwrap_or(config.access == Access::Owner)),
-            allow_remote: config.allow_remote,
-        };
         // An upstream that can never be reached is told now, not at each request.
-        let upstream = connect.check(&config.upstream)?;
-        let upstream_mode = upstream.mode().expect("a resolved endpoint has a mode");
+        let upstream = match &config.through {
+            Some(link) => Upstream::through(link.clone(), config.opening()?),
+            None => Upstream::new(&config.upstream, config.connect_options())?,
+        };
         let listener = Listener::bind(
             &config.listen,
             &ListenOptions {
@@ -181,17 +223,18 @@ impl Bridge {
                 max_instances: u32::try_from(config.limits.max_sessions)
                     .unwrap_or(u32::MAX)
                     .saturating_add(1),
+                half_close: config.half_close,
                 ..ListenOptions::default()
             },
         )?;
         let shared = Shared::new(Setup {
             name: config.name,
+            protocol: config.protocol,
+            half_close: config.half_close,
             rules,
-            connect,
             limits: config.limits,
             timeouts: config.timeouts,
             transport: HopText { mode: listener.mode(), endpoint: listener.endpoint().to_string() },
-            upstream_hop: HopText { mode: upstream_mode, endpoint: upstream.to_string() },
             upstream,
             is_activated: listener.is_activated(),
             events: config.events,
@@ -251,7 +294,14 @@ async fn accept(listener: &mut Listener, shared: &Arc<Shared>) -> std::convert::
         match listener.accept().await {
             Ok((stream, peer)) => {
                 let place = shared.enter(&peer);
-                tokio::spawn(Session::new(place, stream, peer).serve());
+                match shared.protocol {
+                    Protocol::Http => {
+                        tokio::spawn(Session::new(place, stream, peer).serve());
+                    }
+                    Protocol::Raw => {
+                        tokio::spawn(RawSession::new(place, stream, peer).serve());
+                    }
+                }
             }
             Err(error) => {
                 let rejected = error.kind() == ErrorKind::PeerRejected;

@@ -1,16 +1,15 @@
 //! One accepted connection, from accept to close.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use pipeway_telemetry::{End, Event, EventKind, Fault, Http, PeerInfo, Side, TraceContext};
-use pipeway_transport::{Peer, Probe, Stream, connect};
+use pipeway_telemetry::{End, EventKind, Fault, Http, TraceContext};
+use pipeway_transport::{Peer, Probe, Stream};
 use tokio::time::Instant;
 
+use crate::accepted::Accepted;
 use crate::buffer::Expect;
 use crate::conn::{Conn, Outgoing};
 use crate::deadline::Deadline;
@@ -18,7 +17,7 @@ use crate::exchange::{Exchange, Failure, Frame, Outcome};
 use crate::head::{HeadSearch, Refused, RequestHead, RequestText, parse_request};
 use crate::relay::Relay;
 use crate::respond::{Kind, Refusal};
-use crate::shared::{Place, Shared, Stage};
+use crate::shared::{Place, Stage};
 
 /// How long what a client still sends is read and dropped after its answer, so that the answer is
 /// not lost with it.
@@ -33,11 +32,7 @@ const FRESH: Duration = Duration::from_secs(1);
 
 /// One accepted connection.
 pub(crate) struct Session {
-    shared: Arc<Shared>,
-    place: Place,
-    id: u64,
-    peer: Peer,
-    started: Instant,
+    accepted: Accepted,
     client: Conn,
     upstream: Option<Conn>,
     /// When the upstream's connection was last used.
@@ -84,17 +79,12 @@ enum After {
 
 impl Session {
     pub(crate) fn new(place: Place, stream: Stream, peer: Peer) -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        let now = Instant::now();
+        let accepted = Accepted::new(place, peer);
         Session {
-            shared: Arc::clone(&place.shared),
-            place,
-            id: NEXT.fetch_add(1, Ordering::Relaxed),
-            peer,
-            started: now,
+            used: accepted.started,
+            accepted,
             client: Conn::new(stream),
             upstream: None,
-            used: now,
             deadline: Deadline::default(),
             requests: 0,
             text: RequestText::default(),
@@ -107,27 +97,8 @@ impl Session {
 
     /// Serves the connection to its end, or until everything is cut.
     pub(crate) async fn serve(mut self) {
-        let shared = Arc::clone(&self.shared);
-        let end = {
-            let mut cut = pin!(Shared::until_cut(shared.subscribe()));
-            let mut run = pin!(self.run());
-            let mut seen = None;
-            poll_fn(|cx| {
-                if let Poll::Ready(end) = run.as_mut().poll(cx) {
-                    return Poll::Ready(Some(end));
-                }
-                // The stage's own waker is this task's, registered by the last look at it.
-                let stage = shared.stage();
-                if seen != Some(stage) {
-                    seen = Some(stage);
-                    if cut.as_mut().poll(cx).is_ready() {
-                        return Poll::Ready(None);
-                    }
-                }
-                Poll::Pending
-            })
-            .await
-        };
+        let shared = Arc::clone(&self.accepted.shared);
+        let end = shared.unless_cut(self.run()).await;
         let end = end.unwrap_or_else(|| {
             shared.count_cut();
             self.client.stream.abort_on_close();
@@ -138,7 +109,7 @@ impl Session {
     }
 
     async fn run(&mut self) -> End {
-        if self.place.over {
+        if self.accepted.place.over {
             let refusal = Refusal::new(
                 Kind::TooManySessions,
                 "this user has as many connections as the bridge allows",
@@ -158,31 +129,27 @@ impl Session {
                 After::Keep => {}
                 After::Close => {
                     self.close().await;
-                    return self.orderly_end();
+                    return self.accepted.orderly_end();
                 }
                 After::Linger => {
                     self.linger().await;
-                    return self.orderly_end();
+                    return self.accepted.orderly_end();
                 }
                 After::Ended(end) => return end,
             }
         }
     }
 
-    fn orderly_end(&self) -> End {
-        if self.shared.stage() == Stage::Run { End::Complete } else { End::Drained }
-    }
-
     /// Waits for a whole head, and parses it.
     async fn next_request(&mut self) -> Next {
         let mut search = HeadSearch::default();
         let mut began = None;
-        let timeouts = &self.shared.timeouts;
+        let timeouts = &self.accepted.shared.timeouts;
         let idle = if self.requests == 0 { timeouts.first_request } else { timeouts.keep_alive };
         self.deadline.set(Some(idle));
         self.to_client.trim();
         self.to_upstream.trim();
-        let shared = Arc::clone(&self.shared);
+        let shared = Arc::clone(&self.accepted.shared);
         let max = shared.limits.max_head_bytes;
         let next = poll_fn(|cx| {
             loop {
@@ -238,7 +205,7 @@ impl Session {
         .await;
         if !matches!(next, Next::Ended(_)) {
             self.requests += 1;
-            let (started, received) = began.unwrap_or((self.started, 0));
+            let (started, received) = began.unwrap_or((self.accepted.started, 0));
             self.current = Some(Current {
                 kind: EventKind::Request,
                 started,
@@ -265,7 +232,7 @@ impl Session {
 
     /// Passes one request on, and its answer back.
     async fn exchange(&mut self, head: RequestHead) -> After {
-        let shared = Arc::clone(&self.shared);
+        let shared = Arc::clone(&self.accepted.shared);
         if let Some(current) = &mut self.current {
             current.trace = Some(head.trace);
         }
@@ -349,8 +316,9 @@ impl Session {
             self.finish_request(failure.end, Some(fault));
             return After::Ended(failure.end);
         };
-        let close =
-            !request_done || self.client.is_exhausted() || self.shared.stage() != Stage::Run;
+        let close = !request_done
+            || self.client.is_exhausted()
+            || self.accepted.shared.stage() != Stage::Run;
         let sent = self.refuse(refusal, is_head, close).await;
         self.finish_request(failure.end, Some(fault));
         match (sent, close) {
@@ -365,7 +333,7 @@ impl Session {
         let kind = refused.refusal.kind;
         let fault = Fault { kind: kind.name(), side: kind.side() };
         let end = if kind == Kind::HeadTimeout { End::Timeout } else { End::Refused };
-        let close = refused.resume_at.is_none() || self.shared.stage() != Stage::Run;
+        let close = refused.resume_at.is_none() || self.accepted.shared.stage() != Stage::Run;
         self.client.input.consume(refused.resume_at.unwrap_or(self.client.input.len()));
         let sent = self.refuse(refused.refusal, refused.is_head, close).await;
         self.finish_request(end, Some(fault));
@@ -383,7 +351,7 @@ impl Session {
         }
         self.to_client = Outgoing::default();
         refusal.write(&mut self.to_client.bytes, is_head, close);
-        self.deadline.set(Some(self.shared.timeouts.body_idle));
+        self.deadline.set(Some(self.accepted.shared.timeouts.body_idle));
         poll_fn(|cx| {
             let mut nothing = crate::buffer::Buffer::default();
             match self.client.poll_send(cx, &mut self.to_client, &mut nothing) {
@@ -411,7 +379,7 @@ impl Session {
 
     async fn connect(&mut self) -> Result<(), Refusal> {
         let began = Instant::now();
-        let connected = connect(&self.shared.upstream, &self.shared.connect).await;
+        let connected = self.accepted.shared.upstream.connect().await;
         if let Some(current) = &mut self.current {
             current.connect = Some(began.elapsed());
         }
@@ -424,7 +392,7 @@ impl Session {
 
     /// After 101: bytes, until one of the ends means both.
     async fn relay(&mut self, is_websocket: bool) -> After {
-        let shared = Arc::clone(&self.shared);
+        let shared = Arc::clone(&self.accepted.shared);
         if let Some(current) = &mut self.current {
             current.kind = EventKind::Upgrade;
         }
@@ -438,13 +406,7 @@ impl Session {
         deadline.set(None);
         let ended =
             poll_fn(|cx| relay.poll(cx, client, upstream, &shared.timeouts, deadline)).await;
-        let fault = match (ended.failed, ended.end) {
-            (true, End::ClientClosed) => Some(Fault { kind: "client_reset", side: Side::Client }),
-            (true, _) => Some(Fault { kind: "upstream_reset", side: Side::Upstream }),
-            (false, End::Timeout) => Some(Fault { kind: "idle", side: Side::Bridge }),
-            (false, _) => None,
-        };
-        self.finish_request(ended.end, fault);
+        self.finish_request(ended.end, ended.fault());
         self.upstream = None;
         self.close().await;
         After::Ended(ended.end)
@@ -482,7 +444,7 @@ impl Session {
         self.deadline.set(Some(patience));
         poll_fn(|cx| {
             loop {
-                if self.deadline.poll(cx).is_ready() || self.shared.stage() == Stage::Cut {
+                if self.deadline.poll(cx).is_ready() || self.accepted.shared.stage() == Stage::Cut {
                     return Poll::Ready(());
                 }
                 match self.client.poll_fill(cx, Expect::Little, usize::MAX) {
@@ -501,13 +463,15 @@ impl Session {
 
     fn finish_request(&mut self, end: End, fault: Option<Fault<'_>>) {
         let Some(current) = self.current.take() else { return };
-        if !self.shared.events.is_enabled() {
+        if !self.accepted.shared.events.is_enabled() {
             return;
         }
-        let mut event = self.event(current.kind);
+        let mut event = self.accepted.event(current.kind);
         event.request = Some(self.requests);
         event.trace = current.trace;
-        event.upstream = current.has_upstream.then(|| self.shared.upstream_hop.hop());
+        let upstream = &self.accepted.shared.upstream;
+        event.upstream = current.has_upstream.then(|| upstream.hop()).flatten();
+        event.link = current.has_upstream.then(|| upstream.link()).flatten();
         event.http = Some(Http {
             method: &self.text.method,
             target: &self.text.target,
@@ -523,30 +487,22 @@ impl Session {
         event.first_byte = current.first_byte;
         event.end = Some(end);
         event.error = fault;
-        self.shared.events.emit(&event);
+        self.accepted.shared.events.emit(&event);
     }
 
     fn tell_session(&self, end: End) {
-        if !self.shared.events.is_enabled() {
+        if !self.accepted.shared.events.is_enabled() {
             return;
         }
-        let mut event = self.event(EventKind::Session);
-        event.upstream = self.connected.then(|| self.shared.upstream_hop.hop());
+        let mut event = self.accepted.event(EventKind::Session);
+        let upstream = &self.accepted.shared.upstream;
+        event.upstream = self.connected.then(|| upstream.hop()).flatten();
+        event.link = self.connected.then(|| upstream.link()).flatten();
         event.bytes_received = self.client.received;
         event.bytes_sent = self.client.sent;
-        event.total = Some(self.started.elapsed());
+        event.total = Some(self.accepted.started.elapsed());
         event.end = Some(end);
-        self.shared.events.emit(&event);
-    }
-
-    fn event(&self, kind: EventKind) -> Event<'_> {
-        let mut event = Event::new(kind, &self.shared.name);
-        event.connection = Some(self.id);
-        event.transport = Some(self.shared.transport.hop());
-        event.socket_activation = self.shared.is_activated;
-        event.peer =
-            PeerInfo { pid: self.peer.pid, uid: self.peer.uid, sid: self.peer.sid.as_deref() };
-        event
+        self.accepted.shared.events.emit(&event);
     }
 }
 

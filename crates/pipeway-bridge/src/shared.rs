@@ -1,16 +1,20 @@
 //! What the sessions of a bridge have in common.
 
 use std::collections::HashMap;
+use std::future::{Future, poll_fn};
 use std::ops::Deref;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 
 use pipeway_telemetry::Sink;
-use pipeway_transport::{ConnectOptions, Endpoint, Mode, Peer};
+use pipeway_transport::{HalfClose, Mode, Peer};
 use tokio::sync::{Notify, watch};
 
 use crate::head::RequestRules;
-use crate::{Limits, Timeouts};
+use crate::upstream::Upstream;
+use crate::{Limits, Protocol, Timeouts};
 
 /// How far a bridge is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,13 +46,13 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 pub(crate) struct Setup {
     pub(crate) name: String,
+    pub(crate) protocol: Protocol,
+    pub(crate) half_close: HalfClose,
     pub(crate) rules: RequestRules,
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
-    pub(crate) upstream: Endpoint,
-    pub(crate) connect: ConnectOptions,
+    pub(crate) upstream: Upstream,
     pub(crate) transport: HopText,
-    pub(crate) upstream_hop: HopText,
     pub(crate) is_activated: bool,
     pub(crate) events: Sink,
 }
@@ -111,14 +115,28 @@ impl Shared {
         self.stage_tx.send_replace(self.stage());
     }
 
-    /// Ready when everything must end. Its waker is woken at each stage.
-    pub(crate) async fn until_cut(mut stage_rx: watch::Receiver<Stage>) {
+    /// Runs a session, and wakes it at each stage; `None` if everything must end before it has.
+    pub(crate) async fn unless_cut<T>(&self, session: impl Future<Output = T>) -> Option<T> {
+        let mut stage_rx = self.stage_tx.subscribe();
         // An error is a bridge that is gone.
-        let _ = stage_rx.wait_for(|stage| *stage == Stage::Cut).await;
-    }
-
-    pub(crate) fn subscribe(&self) -> watch::Receiver<Stage> {
-        self.stage_tx.subscribe()
+        let mut cut = pin!(stage_rx.wait_for(|stage| *stage == Stage::Cut));
+        let mut session = pin!(session);
+        let mut seen = None;
+        poll_fn(|cx| {
+            if let Poll::Ready(output) = session.as_mut().poll(cx) {
+                return Poll::Ready(Some(output));
+            }
+            // The stage's own waker is this task's, registered by the last look at it.
+            let stage = self.stage();
+            if seen != Some(stage) {
+                seen = Some(stage);
+                if cut.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(None);
+                }
+            }
+            Poll::Pending
+        })
+        .await
     }
 
     pub(crate) fn active(&self) -> usize {

@@ -326,6 +326,11 @@ impl ReadHalf {
     pub async fn completion(&self) -> Result<Ended, ChannelError> {
         self.core.completion().await
     }
+
+    /// As [`Channel::terminate`].
+    pub fn terminate(&self, error: Option<&str>) {
+        self.core.terminate(error);
+    }
 }
 
 impl WriteHalf {

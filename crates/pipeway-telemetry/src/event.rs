@@ -9,7 +9,7 @@ use crate::TraceContext;
 pub struct Event<'a> {
     /// What happened.
     pub kind: EventKind,
-    /// The bridge's name.
+    /// The bridge's name; empty where the event is not of one bridge.
     pub bridge: &'a str,
     /// The session's number, unique in this process.
     pub connection: Option<u64>,
@@ -21,6 +21,10 @@ pub struct Event<'a> {
     pub transport: Option<Hop<'a>>,
     /// The upstream's side, as observed; absent if no connection was made.
     pub upstream: Option<Hop<'a>>,
+    /// The link that leads to the upstream, where there is one.
+    pub link: Option<LinkHop<'a>>,
+    /// What became of the link, in its own events.
+    pub link_change: Option<LinkChange<'a>>,
     /// Whether the listener was handed over by the service manager.
     pub socket_activation: bool,
     /// The HTTP part.
@@ -29,9 +33,9 @@ pub struct Event<'a> {
     pub bytes_received: u64,
     /// Bytes sent to the client, heads included.
     pub bytes_sent: u64,
-    /// From the first byte (or the accept) to the end.
+    /// From the first byte (or the accept) to the end; of a link, how long it was up.
     pub total: Option<Duration>,
-    /// Connecting to the upstream, where this request did.
+    /// Connecting to the upstream, where this request did; of a link, how long it took to come up.
     pub connect: Option<Duration>,
     /// From the request's first byte to the answer's first byte.
     pub first_byte: Option<Duration>,
@@ -54,6 +58,8 @@ impl<'a> Event<'a> {
             trace: None,
             transport: None,
             upstream: None,
+            link: None,
+            link_change: None,
             socket_activation: false,
             http: None,
             bytes_received: 0,
@@ -83,6 +89,10 @@ pub enum EventKind {
     Upgrade,
     /// Accepting failed.
     AcceptError,
+    /// A link is up.
+    LinkUp,
+    /// A link is down.
+    LinkDown,
 }
 
 impl EventKind {
@@ -95,6 +105,8 @@ impl EventKind {
             EventKind::Request => "request",
             EventKind::Upgrade => "upgrade",
             EventKind::AcceptError => "accept_error",
+            EventKind::LinkUp => "link_up",
+            EventKind::LinkDown => "link_down",
         }
     }
 }
@@ -106,6 +118,28 @@ pub struct Hop<'a> {
     pub mode: &'a str,
     /// The endpoint as text that the endpoint parser reads back.
     pub endpoint: &'a str,
+}
+
+/// A link, as a part of the way.
+#[derive(Clone, Copy, Debug)]
+pub struct LinkHop<'a> {
+    /// The link's name.
+    pub name: &'a str,
+    /// The mode of what carries it: `stdio`.
+    pub mode: &'a str,
+}
+
+/// What became of a link.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LinkChange<'a> {
+    /// How many attempts it took, or have failed since it was up.
+    pub attempt: u32,
+    /// The version of the guest's program, where the link is up.
+    pub guest: Option<&'a str>,
+    /// Why it is down.
+    pub reason: Option<&'a str>,
+    /// When it is tried again.
+    pub retry_in: Option<Duration>,
 }
 
 /// The HTTP part of an event.

@@ -24,7 +24,9 @@ pub(crate) struct Context {
 pub(crate) fn write(out: &mut Vec<u8>, clock: &mut Clock, event: &Event<'_>, context: &Context) {
     let mut line = Object::open(out, "time", |out| clock.write(context.now, out));
     line.word("event", event.kind.as_str());
-    line.string("bridge", event.bridge.as_bytes());
+    if !event.bridge.is_empty() {
+        line.string("bridge", event.bridge.as_bytes());
+    }
     if let Some(connection) = event.connection {
         let id = connection_id(context.process, connection);
         line.string_with("connection.id", |out| write_hex(out, &id));
@@ -50,6 +52,22 @@ pub(crate) fn write(out: &mut Vec<u8>, clock: &mut Clock, event: &Event<'_>, con
     if let Some(hop) = &event.upstream {
         line.string("upstream.mode", hop.mode.as_bytes());
         line.string("upstream.endpoint", hop.endpoint.as_bytes());
+    }
+    if let Some(link) = &event.link {
+        line.string("link.name", link.name.as_bytes());
+        line.string("link.mode", link.mode.as_bytes());
+    }
+    if let Some(change) = &event.link_change {
+        line.integer("link.attempt", u64::from(change.attempt));
+        if let Some(guest) = change.guest {
+            line.string("link.guest", guest.as_bytes());
+        }
+        if let Some(reason) = change.reason {
+            line.string("link.reason", reason.as_bytes());
+        }
+        if let Some(retry_in) = change.retry_in {
+            line.milliseconds("link.retry_ms", retry_in);
+        }
     }
     if let Some(http) = &event.http {
         write_http(&mut line, event.kind, http, context.options);

@@ -6,20 +6,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use pipeway_telemetry::{
-    End, Event, EventKind, Fault, Hop, Http, MAX_VALUE_BYTES, PeerInfo, Side, Sink, SinkOptions,
-    TraceContext,
+    End, Event, EventKind, Fault, Hop, Http, LinkChange, LinkHop, MAX_VALUE_BYTES, PeerInfo, Side,
+    Sink, SinkOptions, TraceContext,
 };
 use serde_json::Value;
 
 const PAGE: &str = include_str!("../../../docs/reference/events.md");
 
-const KINDS: [EventKind; 6] = [
+const KINDS: [EventKind; 8] = [
     EventKind::Start,
     EventKind::Stop,
     EventKind::Session,
     EventKind::Request,
     EventKind::Upgrade,
     EventKind::AcceptError,
+    EventKind::LinkUp,
+    EventKind::LinkDown,
 ];
 
 const ENDS: [End; 7] = [
@@ -90,6 +92,9 @@ fn is_of_type(value: &Value, kind: &str) -> bool {
 
 /// An event with everything in it that a line of its kind may hold.
 fn full(kind: EventKind) -> Event<'static> {
+    if matches!(kind, EventKind::LinkUp | EventKind::LinkDown) {
+        return full_of_link(kind);
+    }
     let mut event = Event::new(kind, "api");
     event.transport = Some(Hop { mode: "named_pipe", endpoint: r"\\.\pipe\api" });
     event.upstream = Some(Hop { mode: "tcp", endpoint: "tcp:127.0.0.1:3000" });
@@ -99,6 +104,7 @@ fn full(kind: EventKind) -> Event<'static> {
         event.end = Some(End::Drained);
     }
     if matches!(kind, EventKind::Session | EventKind::Request | EventKind::Upgrade) {
+        event.link = Some(LinkHop { name: "dev", mode: "stdio" });
         event.connection = Some(7);
         event.http = Some(Http {
             method: "PROPFIND",
@@ -123,12 +129,42 @@ fn full(kind: EventKind) -> Event<'static> {
     event
 }
 
+/// The same for a link's own events, which are of no bridge.
+fn full_of_link(kind: EventKind) -> Event<'static> {
+    let mut event = empty(kind);
+    if kind == EventKind::LinkUp {
+        event.connect = Some(Duration::from_millis(200));
+        event.link_change = Some(LinkChange { attempt: 1, guest: Some("0.1.0"), ..<_>::default() });
+    } else {
+        event.total = Some(Duration::from_secs(60));
+        event.error = Some(Fault { kind: "link_lost", side: Side::Upstream });
+        event.link_change = Some(LinkChange {
+            attempt: 0,
+            reason: Some("the guest's process ended with code 137"),
+            retry_in: Some(Duration::from_millis(200)),
+            guest: None,
+        });
+    }
+    event
+}
+
+/// An event as empty as it gets.
+fn empty(kind: EventKind) -> Event<'static> {
+    if !matches!(kind, EventKind::LinkUp | EventKind::LinkDown) {
+        return Event::new(kind, "api");
+    }
+    let mut event = Event::new(kind, "");
+    event.link = Some(LinkHop { name: "dev", mode: "stdio" });
+    event.link_change = Some(LinkChange::default());
+    event
+}
+
 /// Lines of every kind: as empty as they get, full, repeated, and after a loss.
 fn lines() -> Vec<Value> {
     let options = SinkOptions { show_query: true, show_sid: false };
     let (sink, line_rx) = Sink::channel(32, options);
     for kind in KINDS {
-        sink.emit(&Event::new(kind, "api"));
+        sink.emit(&empty(kind));
         sink.emit(&full(kind));
     }
     for _ in 0..1000 {

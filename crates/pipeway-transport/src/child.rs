@@ -399,6 +399,15 @@ pub struct ChildInput {
     inner: sys::child::Input,
 }
 
+impl ChildInput {
+    /// Lets more wait in the pipe than the system's usual, where it can: the two ends then take
+    /// fewer turns.
+    #[cfg(feature = "link")]
+    pub(crate) fn enlarge(&self) {
+        sys::child::enlarge_input(&self.inner);
+    }
+}
+
 impl AsyncWrite for ChildInput {
     fn poll_write(
         self: Pin<&mut Self>,
@@ -421,6 +430,14 @@ impl AsyncWrite for ChildInput {
 #[derive(Debug)]
 pub struct ChildOutput {
     inner: sys::child::Output,
+}
+
+impl ChildOutput {
+    /// As [`ChildInput::enlarge`].
+    #[cfg(feature = "link")]
+    pub(crate) fn enlarge(&self) {
+        sys::child::enlarge_output(&self.inner);
+    }
 }
 
 impl AsyncRead for ChildOutput {

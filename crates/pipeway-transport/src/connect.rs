@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout_at};
 
-use crate::{Endpoint, Error, ErrorKind, Stream, sys};
+use crate::{Endpoint, Error, ErrorKind, HalfClose, Stream, sys};
 
 /// How to connect.
 #[derive(Clone, Debug)]
@@ -18,11 +18,18 @@ pub struct ConnectOptions {
     pub verify_server: Option<bool>,
     /// Whether a TCP address other than loopback may be connected to. Default: no.
     pub allow_remote: bool,
+    /// How a message-type pipe tells the end of one direction. Default: by messages of no bytes.
+    pub half_close: HalfClose,
 }
 
 impl Default for ConnectOptions {
     fn default() -> Self {
-        ConnectOptions { timeout: Duration::from_secs(5), verify_server: None, allow_remote: false }
+        ConnectOptions {
+            timeout: Duration::from_secs(5),
+            verify_server: None,
+            allow_remote: false,
+            half_close: HalfClose::Auto,
+        }
     }
 }
 
@@ -85,9 +92,7 @@ pub async fn connect(endpoint: &Endpoint, options: &ConnectOptions) -> Result<St
                 Err(_) => Err(timed_out(endpoint, options.timeout)),
             }
         }
-        local => {
-            sys::connect_local(&local, deadline, options.timeout, verify).await.map(Stream::local)
-        }
+        local => sys::connect_local(&local, deadline, options, verify).await.map(Stream::local),
     }
 }
 

@@ -24,6 +24,8 @@ pub enum ErrorKind {
     Insecure,
     /// The other end is not who it should be.
     PeerRejected,
+    /// The link that leads there is down.
+    LinkDown,
     /// The operating system failed otherwise.
     Io,
 }

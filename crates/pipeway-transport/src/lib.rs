@@ -55,7 +55,9 @@
 //! | `axum` | [`axum`](mod@axum) | a listener for `axum::serve`, and [`Peer`] as an extractor |
 //! | `tungstenite` | [`websocket`] | handshakes with a deadline and bounds; a WebSocket as a stream of bytes |
 //! | `child` | [`child`] | child processes, with pipes or in a terminal |
+//! | `link` | [`link`] | one process at the other side of a border (WSL and Windows, `ssh`, a container) that opens endpoints there, for any number of streams at once |
 //! | `console` | [`console`] | the user's own terminal: raw mode that is always taken back, its size, its keys |
+//! | `stdio` | [`stdio`] | this process's own standard input and output as one stream |
 //!
 //! [`join`] needs none: one stream of a reader and a writer.
 
@@ -67,6 +69,8 @@
         feature = "child",
         feature = "console",
         feature = "hyper",
+        feature = "link",
+        feature = "stdio",
         feature = "tungstenite"
     )),
     allow(rustdoc::broken_intra_doc_links)
@@ -85,17 +89,24 @@ mod endpoint;
 mod error;
 #[cfg(feature = "child")]
 mod fifo;
+mod half_close;
 #[cfg(feature = "hyper")]
 pub mod hyper;
 mod joined;
 mod limit;
+#[cfg(feature = "link")]
+pub mod link;
 mod listen;
 mod mode;
 #[cfg(any(feature = "hyper", feature = "tungstenite"))]
 mod path;
 mod peer;
+#[cfg(feature = "stdio")]
+pub mod stdio;
 mod stream;
 mod sys;
+#[cfg(any(feature = "console", feature = "stdio"))]
+mod text;
 mod token;
 #[cfg(feature = "tungstenite")]
 pub mod websocket;
@@ -104,6 +115,7 @@ pub use access::{Access, AccessParseError};
 pub use connect::{ConnectOptions, connect};
 pub use endpoint::{Endpoint, EndpointParseError, LocalName, PipeName, UnixPath};
 pub use error::{Error, ErrorKind};
+pub use half_close::{HalfClose, HalfCloseParseError};
 pub use joined::{Joined, join};
 pub use limit::raise_file_limit;
 pub use listen::{ListenOptions, Listener};

@@ -6,7 +6,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 
 use crate::connect::remote_refused;
-use crate::{Access, Endpoint, Error, ErrorKind, Mode, Peer, Stream, sys};
+use crate::{Access, Endpoint, Error, ErrorKind, HalfClose, Mode, Peer, Stream, sys};
 
 /// How to listen.
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ pub struct ListenOptions {
     /// bound, established connections are kept and new clients wait in the system's queue.
     /// Default: 10,000; at least 2.
     pub max_instances: u32,
+    /// How a pipe tells the end of one direction. Default: not at all.
+    pub half_close: HalfClose,
 }
 
 impl Default for ListenOptions {
@@ -31,6 +33,7 @@ impl Default for ListenOptions {
             allow_remote: false,
             backlog: 4096,
             max_instances: 10_000,
+            half_close: HalfClose::Auto,
         }
     }
 }

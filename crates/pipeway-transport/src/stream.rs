@@ -7,9 +7,12 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+#[cfg(feature = "link")]
+use crate::link::LinkStream;
 use crate::{Endpoint, Mode, sys};
 
-/// One connection: a named pipe, a Unix socket or a TCP connection.
+/// One connection: a named pipe, a Unix socket or a TCP connection, here or at the other side of a
+/// link.
 ///
 /// Reading and writing are cancel safe as far as [`AsyncRead`] and [`AsyncWrite`] are: a pending
 /// `poll` that is not repeated has taken and given nothing.
@@ -22,6 +25,9 @@ pub struct Stream {
 enum Inner {
     Local(sys::LocalStream),
     Tcp(TcpStream),
+    /// Boxed: few streams go through a link, and each is as large as the largest.
+    #[cfg(feature = "link")]
+    Link(Box<LinkStream>),
 }
 
 /// What an idle connection's other end has done; see [`Stream::probe`].
@@ -44,21 +50,31 @@ impl Stream {
         Stream { inner: Inner::Tcp(stream) }
     }
 
-    /// The kind of transport.
+    #[cfg(feature = "link")]
+    pub(crate) fn link(stream: LinkStream) -> Self {
+        Stream { inner: Inner::Link(Box::new(stream)) }
+    }
+
+    /// The kind of transport; through a link, that of the connection at the other side.
     pub fn mode(&self) -> Mode {
         match &self.inner {
             Inner::Local(_) => sys::LOCAL_MODE,
             Inner::Tcp(_) => Mode::Tcp,
+            #[cfg(feature = "link")]
+            Inner::Link(stream) => stream.mode(),
         }
     }
 
     /// Whether [`shutdown`](tokio::io::AsyncWriteExt::shutdown) ends the sending half and leaves
     /// the receiving half open. A byte-type named pipe can't: there, shutting down only waits
-    /// until what was written has been taken over by the system.
+    /// until what was written has been taken over by the system. A stream through a link can; what
+    /// becomes of it at the other side depends on the connection there.
     pub fn can_half_close(&self) -> bool {
         match &self.inner {
             Inner::Local(stream) => stream.can_half_close(),
             Inner::Tcp(_) => true,
+            #[cfg(feature = "link")]
+            Inner::Link(_) => true,
         }
     }
 
@@ -68,6 +84,8 @@ impl Stream {
         match &self.inner {
             Inner::Local(_) => None,
             Inner::Tcp(stream) => stream.peer_addr().ok().map(Endpoint::Tcp),
+            #[cfg(feature = "link")]
+            Inner::Link(stream) => Some(stream.endpoint().clone()),
         }
     }
 
@@ -77,6 +95,8 @@ impl Stream {
         match &self.inner {
             Inner::Local(stream) => stream.probe(),
             Inner::Tcp(stream) => probe_socket(socket2::SockRef::from(stream)),
+            #[cfg(feature = "link")]
+            Inner::Link(stream) => stream.probe(),
         }
     }
 
@@ -87,15 +107,23 @@ impl Stream {
         match &self.inner {
             Inner::Local(stream) => stream.is_hung_up(),
             Inner::Tcp(stream) => sys::is_socket_hung_up(stream),
+            #[cfg(feature = "link")]
+            Inner::Link(stream) => stream.is_hung_up(),
         }
     }
 
-    /// Makes the coming close an abort where the transport has one (TCP: a reset), so that the
-    /// other end can't take it for an orderly end.
+    /// Makes the coming close an abort where the transport has one (TCP: a reset; through a link
+    /// the channel is ended with an error at once), so that the other end can't take it for an
+    /// orderly end.
     pub fn abort_on_close(&self) {
-        if let Inner::Tcp(stream) = &self.inner {
-            // Best effort: without it the close is an orderly one, which framing reveals.
-            let _ = socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
+        match &self.inner {
+            Inner::Local(_) => {}
+            Inner::Tcp(stream) => {
+                // Best effort: without it the close is an orderly one, which framing reveals.
+                let _ = socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
+            }
+            #[cfg(feature = "link")]
+            Inner::Link(stream) => stream.abort(),
         }
     }
 }
@@ -124,6 +152,8 @@ impl AsyncRead for Stream {
         match &mut self.get_mut().inner {
             Inner::Local(stream) => Pin::new(stream).poll_read(cx, buf),
             Inner::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            #[cfg(feature = "link")]
+            Inner::Link(stream) => Pin::new(stream.as_mut()).poll_read(cx, buf),
         }
     }
 }
@@ -137,6 +167,8 @@ impl AsyncWrite for Stream {
         match &mut self.get_mut().inner {
             Inner::Local(stream) => Pin::new(stream).poll_write(cx, buf),
             Inner::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            #[cfg(feature = "link")]
+            Inner::Link(stream) => Pin::new(stream.as_mut()).poll_write(cx, buf),
         }
     }
 
@@ -148,6 +180,8 @@ impl AsyncWrite for Stream {
         match &mut self.get_mut().inner {
             Inner::Local(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Inner::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            #[cfg(feature = "link")]
+            Inner::Link(stream) => Pin::new(stream.as_mut()).poll_write_vectored(cx, bufs),
         }
     }
 
@@ -155,6 +189,8 @@ impl AsyncWrite for Stream {
         match &self.inner {
             Inner::Local(stream) => stream.is_write_vectored(),
             Inner::Tcp(stream) => stream.is_write_vectored(),
+            #[cfg(feature = "link")]
+            Inner::Link(stream) => stream.is_write_vectored(),
         }
     }
 
@@ -162,6 +198,8 @@ impl AsyncWrite for Stream {
         match &mut self.get_mut().inner {
             Inner::Local(stream) => Pin::new(stream).poll_flush(cx),
             Inner::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            #[cfg(feature = "link")]
+            Inner::Link(stream) => Pin::new(stream.as_mut()).poll_flush(cx),
         }
     }
 
@@ -169,6 +207,8 @@ impl AsyncWrite for Stream {
         match &mut self.get_mut().inner {
             Inner::Local(stream) => Pin::new(stream).poll_shutdown(cx),
             Inner::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            #[cfg(feature = "link")]
+            Inner::Link(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
         }
     }
 }

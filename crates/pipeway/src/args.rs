@@ -3,6 +3,9 @@
 mod agent;
 mod bridge;
 mod client;
+mod guest;
+mod nc;
+mod preset;
 mod remote;
 
 use std::path::PathBuf;
@@ -12,6 +15,9 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use agent::AgentArgs;
 pub(crate) use bridge::BridgeArgs;
 pub(crate) use client::{ClientArgs, ConnectArgs, CurlArgs, DataArgs, WsArgs};
+pub(crate) use guest::GuestArgs;
+pub(crate) use nc::{NcArgs, written_out};
+pub(crate) use preset::{Direction, Preset, PresetArgs};
 pub(crate) use remote::{ExecArgs, RemoteArgs, ShellArgs};
 
 use crate::config::{Count, EventsLayer, EventsTo, Size, Source, Sourced, Value};
@@ -60,10 +66,16 @@ pub(crate) enum Command {
     Exec(Box<ExecArgs>),
     /// Open a terminal on the other side of an endpoint, where an agent listens
     Shell(Box<ShellArgs>),
+    /// Be the other side of a link, which a bridge with --through starts
+    Guest(GuestArgs),
     /// Send one HTTP request to an endpoint, with curl's options
     Curl(Box<CurlArgs>),
     /// Talk WebSocket with an endpoint: lines in, messages out
     Ws(WsArgs),
+    /// Join standard input and output to an endpoint
+    Nc(Box<NcArgs>),
+    /// Print a configuration for a well-known service across the Windows/WSL border
+    Preset(PresetArgs),
     /// Show it all at work in this one process
     Demo,
 }
@@ -157,7 +169,8 @@ mod tests {
 
     #[test]
     fn every_flag_of_a_bridge_is_told_as_its_source() {
-        let text = "pipeway bridge --listen local:a --to local:b --name n --access owner --host preserve \
+        let text = "pipeway bridge --listen local:a --to local:b --name n --raw --half-close none --through windows --link-user u \
+            --link-guest g --link-env A=b --link-start-timeout 1s --link-heartbeat 1s --access owner --host preserve \
             --allow-method GET --allow-path /v1/** --allow-upgrade websocket --verify-server yes \
             --allow-remote --token-file t --to-token-file t --max-sessions 1 --max-sessions-per-peer 1 \
             --max-head-size 1KiB --max-headers 1 --max-body-size none --connect-timeout 1s \
@@ -168,10 +181,13 @@ mod tests {
             --events-show-sid";
         let cli = Cli::try_parse_from(text.split_whitespace()).unwrap();
         let Command::Bridge(args) = cli.command else { panic!("{cli:?}") };
-        let (bridge, events) = args.layers();
+        let (bridge, link, events) = args.layers();
         let mut rows = BridgeLayer::resolve(bridge).rows();
+        // A link's name and place are not told here.
+        rows.extend(link.resolve().rows().into_iter().skip(2));
         rows.extend(events.resolve().rows());
-        let keys = crate::config::BRIDGE_KEYS.iter().chain(crate::config::EVENTS_KEYS);
+        let keys = crate::config::BRIDGE_KEYS.iter();
+        let keys = keys.chain(&crate::config::LINK_KEYS[2..]).chain(crate::config::EVENTS_KEYS);
         for (row, key) in rows.iter().zip(keys) {
             assert_eq!(row.source, Source::Flag(key.flag), "{}", key.name);
         }

@@ -1,8 +1,8 @@
 //! The environment variables that the program reads: all of them, and nothing else.
 //!
-//! What decides who may do what (`listen`, `to`, `access`, `token_file`, `to_token_file`,
-//! `allow_remote`, `verify_server`, methods, paths, upgrades, host) is never taken from the
-//! environment: it would be invisible where a configuration is reviewed.
+//! What decides who may do what (`listen`, `to`, `through` and all of a link, `access`,
+//! `token_file`, `to_token_file`, `allow_remote`, `verify_server`, methods, paths, upgrades, host)
+//! is never taken from the environment: it would be invisible where a configuration is reviewed.
 
 macro_rules! variables {
     ($($(#[doc = $doc:literal])+ $name:ident = $text:literal;)*) => {
@@ -52,6 +52,8 @@ variables! {
     HALF_CLOSE_IDLE_TIMEOUT = "PIPEWAY_HALF_CLOSE_IDLE_TIMEOUT";
     /// From the order to stop to the cut.
     DRAIN_TIMEOUT = "PIPEWAY_DRAIN_TIMEOUT";
+    /// In place of the system's own `wsl.exe`, for tests with a stand-in.
+    WSL_PROGRAM = "PIPEWAY_WSL_PROGRAM";
     /// The kind of the user's terminal, which `shell` tells the other side.
     TERM = "TERM";
     /// The width that `shell` gives a terminal where there is none here.

@@ -26,7 +26,7 @@ pub(crate) enum Exit {
     Permission = 5,
     /// This system can't do it.
     Unsupported = 6,
-    /// Nothing answers at the endpoint (`curl`, `ws`).
+    /// Nothing answers at the endpoint (`curl`, `ws`, `nc`).
     Unreachable = 7,
     /// The time ran out.
     Timeout = 8,
@@ -72,16 +72,20 @@ impl Exit {
             }
             ErrorKind::Unsupported => Exit::Unsupported,
             ErrorKind::TimedOut => Exit::Timeout,
-            ErrorKind::NotFound | ErrorKind::Refused | ErrorKind::Busy | ErrorKind::Io => {
-                Exit::Failure
-            }
+            ErrorKind::NotFound
+            | ErrorKind::Refused
+            | ErrorKind::Busy
+            | ErrorKind::LinkDown
+            | ErrorKind::Io => Exit::Failure,
         }
     }
 
     /// The code for an endpoint that can't be connected to.
     pub(crate) fn of_connect(kind: ErrorKind) -> Exit {
         match kind {
-            ErrorKind::NotFound | ErrorKind::Refused | ErrorKind::Busy => Exit::Unreachable,
+            ErrorKind::NotFound | ErrorKind::Refused | ErrorKind::Busy | ErrorKind::LinkDown => {
+                Exit::Unreachable
+            }
             other => Exit::of_listen(other),
         }
     }

@@ -17,7 +17,7 @@ use crate::exit::Exit;
 use crate::output::Failure;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse_from(args::written_out(std::env::args_os())) {
         Ok(cli) => cli,
         Err(error) => return wrong_line(&error),
     };
@@ -28,8 +28,11 @@ fn main() -> ExitCode {
         Command::Agent(args) => in_runtime(command::agent(args)),
         Command::Exec(args) => return remote(in_runtime(command::exec(*args))),
         Command::Shell(args) => return remote(in_runtime(command::shell(*args))),
+        Command::Guest(args) => in_runtime(command::guest(args)),
         Command::Curl(args) => in_runtime(command::curl(*args)),
         Command::Ws(args) => in_runtime(command::ws(args)),
+        Command::Nc(args) => in_runtime(command::nc(*args)),
+        Command::Preset(args) => command::preset(args),
         Command::Demo => in_runtime(command::demo()),
     };
     match ended {

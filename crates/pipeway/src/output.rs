@@ -47,15 +47,16 @@ impl Failure {
 
     /// An endpoint that can't be listened on.
     pub(crate) fn listen(error: &pipeway_transport::Error) -> Self {
-        Failure::transport(Exit::of_listen(error.kind()), error)
+        Failure::of_transport(Exit::of_listen(error.kind()), error)
     }
 
     /// An endpoint that can't be connected to.
     pub(crate) fn connect(error: &pipeway_transport::Error) -> Self {
-        Failure::transport(Exit::of_connect(error.kind()), error)
+        Failure::of_transport(Exit::of_connect(error.kind()), error)
     }
 
-    fn transport(exit: Exit, error: &pipeway_transport::Error) -> Self {
+    /// What failed at an endpoint, with a code of the caller's choice.
+    pub(crate) fn of_transport(exit: Exit, error: &pipeway_transport::Error) -> Self {
         let mut failure = Failure::new(exit, error.to_string());
         if let Some(os) = error.os_error() {
             failure = failure.cause(os);

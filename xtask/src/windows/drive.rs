@@ -64,13 +64,21 @@ impl Kit {
 
     /// Builds this system's own program, which stands for the one inside WSL.
     fn linux_program(&self) -> Result<PathBuf, String> {
+        self.linux_build(&["--test", "interop"])?;
+        Ok(self.root.join("target/debug/pipeway"))
+    }
+
+    /// Builds this system's own build of an example, which tests find beside themselves.
+    pub(super) fn linux_example(&self, name: &str) -> Result<(), String> {
+        self.linux_build(&["--example", name])
+    }
+
+    fn linux_build(&self, what: &[&str]) -> Result<(), String> {
         let cargo = std::env::var_os("CARGO");
         let mut build = Command::new(cargo.as_deref().unwrap_or(OsStr::new("cargo")));
         // What the step `tests` of the test command built is taken as it is.
-        build.args(["test", "--workspace", "--all-features", "--locked", "--no-run"]);
-        build.args(["--test", "interop"]);
+        build.args(["test", "--workspace", "--all-features", "--locked", "--no-run"]).args(what);
         build.current_dir(&self.root).env("CARGO_TARGET_DIR", self.root.join("target"));
-        finish(build, BUILD_LIMIT)?;
-        Ok(self.root.join("target/debug/pipeway"))
+        finish(build, BUILD_LIMIT)
     }
 }

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use pipeway_bridge::HostRule;
-use pipeway_transport::{Access, Endpoint};
+use pipeway_bridge::{HostRule, Protocol};
+use pipeway_transport::{Access, Endpoint, HalfClose};
 
 use super::{EventsArgs, flag, value};
 use crate::config::{
-    BridgeLayer, Count, EventsLayer, Item, List, MethodItem, Name, NoneOr, PathItem, Size, Time,
-    TimeOrZero, UpgradeItem, Verify,
+    BridgeLayer, Count, Environment, EventsLayer, Item, LinkLayer, List, MethodItem, Name, NoneOr,
+    PathItem, Size, Through, Time, TimeOrZero, UpgradeItem, Verify, Word,
 };
 
 const HELP: &str = "\
@@ -23,7 +23,9 @@ PIPEWAY_DRAIN_TIMEOUT.
 Examples:
   pipeway bridge --listen local:my-service --to tcp:127.0.0.1:8080
   pipeway bridge --listen local:docker --to unix:/var/run/docker.sock --allow-method GET
-  pipeway bridge --listen local:api --to tcp:127.0.0.1:8080 --allow-path '/v1/**' --events stderr";
+  pipeway bridge --listen local:api --to tcp:127.0.0.1:8080 --allow-path '/v1/**' --events stderr
+  pipeway bridge --raw --listen local:agent --to unix:/run/user/1000/ssh-agent.sock
+  pipeway bridge --listen npipe:api --through wsl:Ubuntu --to unix:/run/user/1000/api.sock";
 
 /// One bridge, from flags.
 #[derive(Clone, Debug, Args)]
@@ -41,6 +43,20 @@ pub(crate) struct BridgeArgs {
     #[arg(long, value_name = "NAME", value_parser = value::<Name>)]
     name: Option<Name>,
 
+    /// Carry plain bytes instead of HTTP: each connection gets one to the service, and nothing is
+    /// read in between
+    #[arg(long)]
+    raw: bool,
+
+    /// With --raw, how named pipes tell the end of one direction: auto (byte type; to the service
+    /// as its pipe has it), message (message type, as Go's programs have it) or none (the end of
+    /// either direction ends both) [default: auto]
+    #[arg(long, value_name = "WHEN", value_parser = value::<HalfClose>)]
+    half_close: Option<HalfClose>,
+
+    #[command(flatten)]
+    link: LinkArgs,
+
     #[command(flatten)]
     access: AccessArgs,
 
@@ -55,6 +71,37 @@ pub(crate) struct BridgeArgs {
 
     #[command(flatten)]
     events: EventsArgs,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "On the other side")]
+struct LinkArgs {
+    /// Where --to is, if not on this system: wsl:DISTRIBUTION, windows (from inside WSL), or
+    /// command:[\"PROGRAM\",\"ARGUMENT\"] that runs `pipeway guest` there. One process carries all
+    /// sessions
+    #[arg(long, value_name = "LINK", value_parser = value::<Through>)]
+    through: Option<Through>,
+
+    /// The user that the guest runs as in WSL [default: the distribution's]
+    #[arg(long = "link-user", value_name = "USER", value_parser = value::<Word>, requires = "through")]
+    user: Option<Word>,
+
+    /// The guest's program in WSL or on Windows [default: pipeway in its PATH]
+    #[arg(long = "link-guest", value_name = "PROGRAM", value_parser = value::<Word>, requires = "through")]
+    guest: Option<Word>,
+
+    /// A variable of the guest's environment, NAME=VALUE; may be given more than once
+    #[arg(long = "link-env", value_name = "VARIABLE", value_parser = Environment::variable, requires = "through")]
+    environment: Vec<(String, String)>,
+
+    /// From the guest's start to its answer [default: 30s]
+    #[arg(long = "link-start-timeout", value_name = "TIME", value_parser = value::<Time>, requires = "through")]
+    start_timeout: Option<Time>,
+
+    /// How often a sign of life is asked of the guest; one without an answer is a lost link
+    /// [default: 10s]
+    #[arg(long = "link-heartbeat", value_name = "TIME", value_parser = value::<Time>, requires = "through")]
+    heartbeat: Option<Time>,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -158,11 +205,11 @@ struct TimeoutArgs {
     #[arg(long = "keep-alive-timeout", value_name = "TIME", value_parser = value::<Time>)]
     keep_alive: Option<Time>,
 
-    /// No byte in a WebSocket or another upgraded session, or none [default: none]
+    /// No byte in an upgraded session (a WebSocket) or a raw one, or none [default: none]
     #[arg(long = "upgrade-idle-timeout", value_name = "TIME", value_parser = value::<NoneOr<Time>>)]
     upgrade_idle: Option<NoneOr<Time>>,
 
-    /// No byte in an upgraded session of which one direction has ended [default: 1m]
+    /// No byte in an upgraded or raw session of which one direction has ended [default: 1m]
     #[arg(long = "half-close-idle-timeout", value_name = "TIME", value_parser = value::<Time>)]
     half_close_idle: Option<Time>,
 
@@ -173,13 +220,16 @@ struct TimeoutArgs {
 
 impl BridgeArgs {
     /// What these flags say.
-    pub(crate) fn layers(self) -> (BridgeLayer, EventsLayer) {
-        let BridgeArgs { access, policy, limits, timeouts, .. } = self;
+    pub(crate) fn layers(self) -> (BridgeLayer, LinkLayer, EventsLayer) {
+        let BridgeArgs { link, access, policy, limits, timeouts, .. } = self;
         let list = |name, items: Vec<String>| flag(name, (!items.is_empty()).then_some(items));
         let bridge = BridgeLayer {
             name: flag("--name", self.name.map(Some)),
             listen: flag("--listen", Some(Some(self.listen))),
             to: flag("--to", Some(Some(self.to))),
+            protocol: flag("--raw", self.raw.then_some(Protocol::Raw)),
+            half_close: flag("--half-close", self.half_close),
+            through: flag("--through", link.through.map(Some)),
             access: flag("--access", access.access),
             verify_server: flag("--verify-server", access.verify_server),
             allow_remote: flag("--allow-remote", access.allow_remote.then_some(true)),
@@ -205,7 +255,18 @@ impl BridgeArgs {
             half_close_idle: flag("--half-close-idle-timeout", timeouts.half_close_idle),
             drain: flag("--drain-timeout", timeouts.drain),
         };
-        (bridge, self.events.layer())
+        let environment = (!link.environment.is_empty()).then_some(link.environment);
+        let link = LinkLayer {
+            // Where the link leads is told by the bridge.
+            name: None,
+            to: None,
+            user: flag("--link-user", link.user.map(Some)),
+            guest: flag("--link-guest", link.guest.map(Some)),
+            environment: flag("--link-env", environment.map(Environment::new)),
+            start_timeout: flag("--link-start-timeout", link.start_timeout),
+            heartbeat: flag("--link-heartbeat", link.heartbeat),
+        };
+        (bridge, link, self.events.layer())
     }
 }
 

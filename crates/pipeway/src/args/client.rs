@@ -89,6 +89,7 @@ impl ConnectArgs {
             timeout: self.connect_timeout.or(limit).unwrap_or(default.timeout),
             verify_server: self.verify_server.and_then(|verify| verify.0),
             allow_remote: self.allow_remote,
+            ..default
         }
     }
 }

@@ -4,15 +4,16 @@ use futures_util::future::join_all;
 use pipeway_bridge::{BindError, Bridge, BridgeConfig, Shutdown, Summary};
 
 use crate::args::{BridgeArgs, ServeArgs};
-use crate::config::Config;
+use crate::command::links::Links;
+use crate::config::{Config, Opened};
 use crate::exit::Exit;
 use crate::output::{Failure, print_line, talk};
 use crate::service::{self, StopSignals};
 
 /// Runs one bridge from flags.
 pub(crate) async fn bridge(args: BridgeArgs) -> Result<(), Failure> {
-    let (bridge, events) = args.layers();
-    run(Config::from_flags(bridge, events)?, Exit::Usage).await
+    let (bridge, link, events) = args.layers();
+    run(Config::from_flags(bridge, link, events)?, Exit::Usage).await
 }
 
 /// Runs all bridges of a file.
@@ -28,7 +29,8 @@ async fn run(config: Config, bad_config: Exit) -> Result<(), Failure> {
     let mut signals = StopSignals::new().map_err(|error| {
         Failure::new(Exit::Failure, "the system's signals can't be received").cause(&error)
     })?;
-    let (mut configs, events) = config.open()?;
+    let Opened { links, bridges, events } = config.open()?;
+    let (links, mut configs) = Links::start(links, bridges, &events)?;
     fit_file_limit(&mut configs);
     let bridges = bind_all(configs, bad_config)?;
     for bridge in &bridges {
@@ -63,6 +65,7 @@ async fn run(config: Config, bad_config: Exit) -> Result<(), Failure> {
             }
         }
     };
+    links.stop().await;
     tell_cut(&stopped);
     events.flush();
     Ok(())

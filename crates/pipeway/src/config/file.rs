@@ -7,10 +7,12 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::problem::{Problem, nearest, position};
-use super::settings::{BRIDGE_KEYS, BridgeLayer, EVENTS_KEYS, EventsLayer, Source};
+use super::settings::{
+    BRIDGE_KEYS, BridgeLayer, EVENTS_KEYS, EventsLayer, LINK_KEYS, LinkLayer, Source,
+};
 
 /// The tables at the top of a file.
-const TABLES: [&str; 3] = ["events", "defaults", "bridge"];
+const TABLES: [&str; 4] = ["events", "defaults", "link", "bridge"];
 
 /// The tables inside a bridge's.
 const INNER: [&str; 2] = ["limits", "timeouts"];
@@ -20,6 +22,8 @@ const INNER: [&str; 2] = ["limits", "timeouts"];
 pub(crate) struct FileLayers {
     /// About events.
     pub(crate) events: EventsLayer,
+    /// About each link, with the place of its table.
+    pub(crate) links: Vec<(LinkLayer, Range<usize>)>,
     /// About each bridge, with the place of its table.
     pub(crate) bridges: Vec<(BridgeLayer, Range<usize>)>,
 }
@@ -47,23 +51,28 @@ pub(crate) fn read(text: &str, folder: &Path) -> (FileLayers, Vec<Problem>) {
         match (key.get_ref().as_ref(), value.get_ref()) {
             ("events", DeValue::Table(table)) => layers.events = reader.events(table),
             ("defaults", DeValue::Table(table)) => defaults = reader.bridge(table, "defaults"),
-            ("bridge", DeValue::Array(tables)) => {
+            (name @ ("bridge" | "link"), DeValue::Array(tables)) => {
                 for table in tables.iter() {
                     match table.get_ref() {
+                        DeValue::Table(inner) if name == "link" => {
+                            layers.links.push((reader.link(inner), table.span()));
+                        }
                         DeValue::Table(inner) => {
                             let layer = reader.bridge(inner, "bridge");
                             layers.bridges.push((layer, table.span()));
                         }
                         _ => reader.problems.push(
-                            Problem::in_file(table.span(), "expected a table of a bridge")
-                                .hint("begin each bridge with a line [[bridge]]"),
+                            Problem::in_file(table.span(), format!("expected a table of a {name}"))
+                                .hint(format!("begin each {name} with a line [[{name}]]")),
                         ),
                     }
                 }
             }
-            ("bridge", _) => reader.problems.push(
-                Problem::in_file(key.span(), "`bridge` is a list of tables").hint(
-                    "begin each bridge with a line [[bridge]], with two brackets on each side",
+            (name @ ("bridge" | "link"), _) => reader.problems.push(
+                Problem::in_file(key.span(), format!("`{name}` is a list of tables")).hint(
+                    format!(
+                        "begin each {name} with a line [[{name}]], with two brackets on each side"
+                    ),
                 ),
             ),
             (name @ ("events" | "defaults"), _) => reader
@@ -82,7 +91,9 @@ pub(crate) fn read(text: &str, folder: &Path) -> (FileLayers, Vec<Problem>) {
         }
     }
     for (layer, _) in &mut layers.bridges {
-        *layer = std::mem::take(layer).over(&defaults);
+        layer.protocol = layer.protocol.take().or_else(|| defaults.protocol.clone());
+        let lower = defaults.as_defaults(layer.protocol());
+        *layer = std::mem::take(layer).over(&lower);
     }
     let mut problems = reader.problems;
     if layers.bridges.is_empty() && problems.is_empty() {
@@ -112,6 +123,22 @@ impl Reader<'_> {
                 None => {
                     let names = EVENTS_KEYS.iter().map(|key| key.name);
                     self.unknown(key.span(), name, "events", names);
+                }
+            }
+        }
+        layer
+    }
+
+    fn link(&mut self, table: &DeTable<'_>) -> LinkLayer {
+        let mut layer = LinkLayer::default();
+        for (key, value) in table {
+            let name = key.get_ref().as_ref();
+            let read = layer.read(name, value.get_ref(), self.source(value), self.folder);
+            match read {
+                Some(read) => self.note(read.err(), value),
+                None => {
+                    let names = LINK_KEYS.iter().map(|key| key.name);
+                    self.unknown(key.span(), name, "link", names);
                 }
             }
         }
@@ -206,7 +233,7 @@ impl Reader<'_> {
                 && !key.name.starts_with(within)
         });
         self.problems.push(match elsewhere {
-            Some(key) if within != "events" => {
+            Some(key) if !matches!(within, "events" | "link") => {
                 let (table, _) = key.name.split_once('.').unwrap_or_default();
                 problem.hint(format!("it belongs into `{table}`: write {} = ...", key.name))
             }

@@ -5,6 +5,7 @@ mod file;
 mod problem;
 mod settings;
 mod show;
+mod through;
 mod value;
 mod verify;
 
@@ -13,19 +14,22 @@ use std::path::{Path, PathBuf};
 use pipeway_bridge::{BridgeConfig, Limits, Policy, Timeouts};
 use pipeway_telemetry::{FileOptions, Sink, SinkOptions};
 use pipeway_transport::Endpoint;
+use pipeway_transport::link::LinkConfig;
 
 pub(crate) use problem::{Problem, nearest};
 #[cfg(test)]
-pub(crate) use settings::{BRIDGE_KEYS, EVENTS_KEYS};
+pub(crate) use settings::{BRIDGE_KEYS, EVENTS_KEYS, LINK_KEYS};
 pub(crate) use settings::{
-    BridgeLayer, BridgeSettings, EventsLayer, EventsSettings, Source, Sourced,
+    BridgeLayer, BridgeSettings, EventsLayer, EventsSettings, LinkLayer, Source, Sourced,
 };
+pub(crate) use through::Through;
 pub(crate) use value::{
-    Count, EventsTo, Item, List, MethodItem, Name, NoneOr, PathItem, Size, Time, TimeOrZero,
-    UpgradeItem, Value, Verify, is_token, seconds_or_time, time_text,
+    Count, Environment, EventsTo, Item, List, MethodItem, Name, NoneOr, PathItem, Size, Time,
+    TimeOrZero, UpgradeItem, Value, Verify, Word, is_token, quoted, seconds_or_time, time_text,
 };
 pub(crate) use verify::token_file as check_token_file;
 
+use self::through::Links;
 use crate::exit::Exit;
 use crate::output::{Failure, talk};
 use crate::{env, service};
@@ -36,7 +40,19 @@ pub(crate) struct Config {
     /// The file that was read, and who named it.
     file: Option<Sourced<PathBuf>>,
     events: EventsSettings,
+    links: Links,
     bridges: Vec<BridgeSettings>,
+}
+
+/// A configuration that can be started.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    /// The links, which open nothing yet.
+    pub(crate) links: Vec<LinkConfig>,
+    /// The bridges, and the number of the link that each goes through.
+    pub(crate) bridges: Vec<(BridgeConfig, Option<usize>)>,
+    /// Where the events of all of them go.
+    pub(crate) events: Sink,
 }
 
 impl Config {
@@ -45,19 +61,32 @@ impl Config {
     /// # Errors
     ///
     /// [`Exit::Usage`], or the code of what can't be; everything wrong has been told.
-    pub(crate) fn from_flags(flags: BridgeLayer, events: EventsLayer) -> Result<Self, Failure> {
+    pub(crate) fn from_flags(
+        flags: BridgeLayer,
+        link: LinkLayer,
+        events: EventsLayer,
+    ) -> Result<Self, Failure> {
         let mut faults = Vec::new();
         let (env_bridge, env_events) = from_env(&mut faults);
         let events = events.over(&env_events).resolve();
+        let env_bridge = env_bridge.as_defaults(flags.protocol());
         let bridge = finish(flags.over(&env_bridge));
-        faults.extend(verify::bridge(&bridge));
+        let links = Links { named: Vec::new(), flags: link };
+        let unknown = links.problems(std::slice::from_ref(&bridge));
+        faults.extend(unknown.into_iter().map(|problem| (Exit::Usage, problem)));
+        let through = links.of(&bridge);
+        if let Some(link) = &through {
+            faults.extend(verify::link(link));
+        }
+        faults.extend(verify::bridge(&bridge, through.as_ref()));
         if faults.is_empty()
+            && !is_mirrored(&bridge)
             && let Err(error) = to_config(bridge.clone(), &Sink::disabled()).check()
         {
             faults.push((Exit::Usage, Problem::of(&Source::Default, "bridge", error.to_string())));
         }
         match faults.first().map(|(exit, _)| *exit) {
-            None => Ok(Config { file: None, events, bridges: vec![bridge] }),
+            None => Ok(Config { file: None, events, links, bridges: vec![bridge] }),
             Some(exit) => {
                 tell(faults.iter().map(|(_, problem)| problem), "", "");
                 Err(Failure::told(exit))
@@ -88,18 +117,28 @@ impl Config {
         let (env_bridge, env_events) = from_env(&mut outside);
         let (layers, mut problems) = file::read(text, folder);
         let readable = problems.is_empty();
+        let named = layers.links.into_iter().map(|(layer, span)| (layer.resolve(), span));
+        let links = Links { named: named.collect(), flags: LinkLayer::default() };
+        for (link, _) in &links.named {
+            problems.extend(verify::link(link).into_iter().map(|(_, problem)| problem));
+        }
         let mut bridges = Vec::new();
         for (layer, span) in layers.bridges {
             if readable {
                 problems.extend(missing(&layer, &span));
             }
-            let settings = finish(env_bridge.clone().over(&layer));
-            let faults = verify::bridge(&settings);
+            let settings = finish(env_bridge.as_defaults(layer.protocol()).over(&layer));
+            let link = links.of(&settings);
+            let mut faults = verify::bridge(&settings, link.as_ref());
+            if let Some(link) = link.filter(|link| link.name.value.is_none()) {
+                faults.extend(verify::link(&link));
+            }
             // What the bridge itself would refuse, if nothing above said it with its place.
             if readable
                 && faults.is_empty()
                 && settings.listen.value.is_some()
                 && settings.to.value.is_some()
+                && !is_mirrored(&settings)
                 && let Err(error) = to_config(settings.clone(), &Sink::disabled()).check()
             {
                 problems.push(Problem::in_file(span.clone(), error.to_string()));
@@ -111,10 +150,11 @@ impl Config {
             let earlier = bridges[..index].iter().map(|(bridge, _)| bridge);
             problems.extend(twice(bridge, span, earlier));
         }
+        let bridges: Vec<_> = bridges.into_iter().map(|(bridge, _)| bridge).collect();
+        problems.extend(links.problems(&bridges));
         if problems.is_empty() && outside.is_empty() {
-            let bridges = bridges.into_iter().map(|(bridge, _)| bridge).collect();
             let events = events.over(&env_events).over(&layers.events).resolve();
-            return Ok(Config { file: Some(file), events, bridges });
+            return Ok(Config { file: Some(file), events, links, bridges });
         }
         problems.sort_by_key(Problem::start);
         problems.dedup();
@@ -129,15 +169,16 @@ impl Config {
         Err(Failure::told(exit))
     }
 
-    /// The bridges, ready to be started, with their events going to one sink.
+    /// The links and bridges, ready to be started, with their events going to one sink.
     ///
     /// # Errors
     ///
     /// If the file of events can't be opened.
-    pub(crate) fn open(self) -> Result<(Vec<BridgeConfig>, Sink), Failure> {
+    pub(crate) fn open(self) -> Result<Opened, Failure> {
         let events = open_events(&self.events)?;
-        let configs = self.bridges.into_iter().map(|bridge| to_config(bridge, &events)).collect();
-        Ok((configs, events))
+        let (links, numbers) = through::plan(&self.links, &self.bridges);
+        let configs = self.bridges.into_iter().map(|bridge| to_config(bridge, &events));
+        Ok(Opened { links, bridges: configs.zip(numbers).collect(), events })
     }
 
     /// How many bridges there are.
@@ -147,7 +188,8 @@ impl Config {
 
     /// The resolved configuration as TOML, with the source of each value.
     pub(crate) fn show(&self) -> String {
-        show::show(self.file.as_ref(), &self.events, &self.bridges)
+        let links = self.links.named.iter().map(|(link, _)| link);
+        show::show(self.file.as_ref(), &self.events, links, &self.bridges)
     }
 }
 
@@ -203,6 +245,12 @@ fn name_of(listen: &Endpoint) -> Name {
     };
     let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
     Name(text.chars().map(plain).take(64).collect())
+}
+
+/// Whether a bridge has the same endpoint on both sides of its link, which only a bridge that
+/// knows its link takes for two places.
+fn is_mirrored(bridge: &BridgeSettings) -> bool {
+    bridge.through.value.is_some() && bridge.listen.value == bridge.to.value
 }
 
 fn missing(layer: &BridgeLayer, span: &std::ops::Range<usize>) -> Vec<Problem> {
@@ -288,6 +336,8 @@ fn to_config(bridge: BridgeSettings, events: &Sink) -> BridgeConfig {
     let name = bridge.name.value.map_or_else(String::new, |name| name.0);
     let to_usize = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
     let mut config = BridgeConfig::new(name, listen, to);
+    config.protocol = bridge.protocol.value;
+    config.half_close = bridge.half_close.value;
     config.access = bridge.access.value;
     config.allow_remote = bridge.allow_remote.value;
     config.token_file = bridge.token_file.value;

@@ -4,13 +4,15 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use pipeway_bridge::{HostRule, Limits, Timeouts};
-use pipeway_transport::{Access, Endpoint};
+use pipeway_bridge::{HostRule, Limits, Protocol, Timeouts};
+use pipeway_transport::link::{LinkConfig, LinkSpec};
+use pipeway_transport::{Access, Endpoint, HalfClose};
 use toml::de::DeValue;
 
+use super::through::Through;
 use super::value::{
-    Count, EventsTo, List, MethodItem, Name, NoneOr, PathItem, Size, Time, TimeOrZero, TomlFault,
-    UpgradeItem, Value, Verify,
+    Count, Environment, EventsTo, List, MethodItem, Name, NoneOr, PathItem, Size, Time, TimeOrZero,
+    TomlFault, UpgradeItem, Value, Verify, Word,
 };
 use crate::env;
 
@@ -92,6 +94,7 @@ macro_rules! settings {
 
         impl $layer {
             /// This layer's values, and those of `lower` where this one has none.
+            #[allow(dead_code, reason = "a link's values come from one place")]
             pub(crate) fn over(self, lower: &Self) -> Self {
                 $layer { $($field: self.$field.or_else(|| lower.$field.clone()),)+ }
             }
@@ -114,6 +117,7 @@ macro_rules! settings {
             }
 
             /// The values of the environment, and what is wrong with them.
+            #[allow(dead_code, reason = "no value of a link is taken from the environment")]
             pub(crate) fn from_env() -> (Self, Vec<(Source, String)>) {
                 let mut layer = $layer::default();
                 let mut wrong = Vec::new();
@@ -164,6 +168,9 @@ settings! {
     name: Option<Name> = None, "name", "--name", None;
     listen: Option<Endpoint> = None, "listen", "--listen", None;
     to: Option<Endpoint> = None, "to", "--to", None;
+    protocol: Protocol = Protocol::Http, "protocol", "--raw", None;
+    half_close: HalfClose = HalfClose::Auto, "half_close", "--half-close", None;
+    through: Option<Through> = None, "through", "--through", None;
     access: Access = Access::Owner, "access", "--access", None;
     host: HostRule = HostRule::Localhost, "host", "--host", None;
     methods: List<MethodItem> = List::default(), "methods", "--allow-method", None;
@@ -207,6 +214,27 @@ settings! {
 }
 
 settings! {
+    /// What one place says about a link.
+    LinkLayer;
+    /// A link's resolved values.
+    LinkSettings;
+    LINK_KEYS;
+    name: Option<Name> = None, "name", "--through", None;
+    to: Option<LinkSpec> = None, "to", "--through", None;
+    user: Option<Word> = None, "user", "--link-user", None;
+    guest: Option<Word> = None, "guest", "--link-guest", None;
+    environment: Environment = Environment::default(), "environment", "--link-env", None;
+    start_timeout: Time = Time(link_default().start_timeout),
+        "start_timeout", "--link-start-timeout", None;
+    heartbeat: Time = Time(link_default().heartbeat), "heartbeat", "--link-heartbeat", None;
+}
+
+/// A link's defaults are the transport's.
+fn link_default() -> LinkConfig {
+    LinkConfig::new("", LinkSpec::Windows)
+}
+
+settings! {
     /// What one place says about events.
     EventsLayer;
     /// The resolved values about events.
@@ -217,6 +245,71 @@ settings! {
     max_files: Count = Count(5), "max_files", "--events-max-files", Some(env::EVENTS_MAX_FILES);
     show_query: bool = false, "show_query", "--events-show-query", None;
     show_sid: bool = false, "show_sid", "--events-show-sid", None;
+}
+
+impl BridgeLayer {
+    /// The protocol that these values come to.
+    pub(crate) fn protocol(&self) -> Protocol {
+        self.protocol.as_ref().map_or(Protocol::default(), |said| said.value)
+    }
+
+    /// These values as defaults of a bridge of `protocol`: without the measures that mean nothing
+    /// to it. A rule (`paths`, a token's file) stays, to be refused: it would not be kept.
+    pub(crate) fn as_defaults(&self, protocol: Protocol) -> Self {
+        let mut layer = self.clone();
+        match protocol {
+            Protocol::Http => layer.half_close = None,
+            Protocol::Raw => {
+                layer.host = None;
+                layer.max_head_size = None;
+                layer.max_headers = None;
+                layer.max_body_size = None;
+                layer.first_request = None;
+                layer.head = None;
+                layer.first_byte = None;
+                layer.body_idle = None;
+                layer.answer_idle = None;
+                layer.keep_alive = None;
+            }
+        }
+        layer
+    }
+}
+
+impl BridgeSettings {
+    /// Whether the bridge's protocol knows `key`.
+    pub(crate) fn has_key(&self, key: &str) -> bool {
+        match self.protocol.value {
+            Protocol::Http => key != "half_close",
+            Protocol::Raw => self.for_http().iter().all(|(name, _)| *name != key),
+        }
+    }
+
+    /// What was said for HTTP alone: the keys, and where each was said.
+    pub(crate) fn said_for_http(&self) -> impl Iterator<Item = (&'static str, &Source)> {
+        self.for_http().into_iter().filter(|(_, source)| **source != Source::Default)
+    }
+
+    /// The keys that are for HTTP alone, and where each was said.
+    fn for_http(&self) -> [(&'static str, &Source); 15] {
+        [
+            ("host", &self.host.source),
+            ("methods", &self.methods.source),
+            ("paths", &self.paths.source),
+            ("upgrades", &self.upgrades.source),
+            ("token_file", &self.token_file.source),
+            ("to_token_file", &self.to_token_file.source),
+            ("limits.max_head_size", &self.max_head_size.source),
+            ("limits.max_headers", &self.max_headers.source),
+            ("limits.max_body_size", &self.max_body_size.source),
+            ("timeouts.first_request", &self.first_request.source),
+            ("timeouts.head", &self.head.source),
+            ("timeouts.first_byte", &self.first_byte.source),
+            ("timeouts.body_idle", &self.body_idle.source),
+            ("timeouts.answer_idle", &self.answer_idle.source),
+            ("timeouts.keep_alive", &self.keep_alive.source),
+        ]
+    }
 }
 
 #[cfg(test)]
@@ -245,8 +338,9 @@ mod tests {
     fn every_key_is_documented_with_its_default() {
         let page = include_str!("../../../../docs/reference/config.md");
         let mut rows = BridgeLayer::default().resolve().rows();
+        rows.extend(LinkLayer::default().resolve().rows());
         rows.extend(EventsLayer::default().resolve().rows());
-        let keys = BRIDGE_KEYS.iter().chain(EVENTS_KEYS);
+        let keys = BRIDGE_KEYS.iter().chain(LINK_KEYS).chain(EVENTS_KEYS);
         for (row, key) in rows.iter().zip(keys) {
             assert_eq!(row.key, key.name);
             let default = row.value.as_deref().map_or("none set".into(), |v| format!("`{v}`"));

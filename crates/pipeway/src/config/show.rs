@@ -3,12 +3,13 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use super::settings::{BridgeSettings, EventsSettings, Row, Source, Sourced};
+use super::settings::{BridgeSettings, EventsSettings, LinkSettings, Row, Source, Sourced};
 
 /// The text that `check` prints: a file that could be used as it stands.
-pub(super) fn show(
+pub(super) fn show<'a>(
     file: Option<&Sourced<PathBuf>>,
     events: &EventsSettings,
+    links: impl Iterator<Item = &'a LinkSettings>,
     bridges: &[BridgeSettings],
 ) -> String {
     let file_name = file.and_then(|file| file.value.file_name()).unwrap_or_default();
@@ -21,9 +22,14 @@ pub(super) fn show(
     }
     out.push_str("[events]\n");
     rows(&mut out, &events.rows(), &file_name);
+    for link in links {
+        out.push_str("\n[[link]]\n");
+        rows(&mut out, &link.rows(), &file_name);
+    }
     for bridge in bridges {
         out.push_str("\n[[bridge]]\n");
-        let all = bridge.rows();
+        let mut all = bridge.rows();
+        all.retain(|row| bridge.has_key(row.key));
         for table in ["", "limits", "timeouts"] {
             if !table.is_empty() {
                 // Writing to a String does not fail.

@@ -1,5 +1,6 @@
 //! The values of a configuration: from text (a flag, a variable) and from TOML, and back.
 
+mod environment;
 mod list;
 mod measure;
 
@@ -8,10 +9,12 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use pipeway_bridge::HostRule;
-use pipeway_transport::{Access, Endpoint};
+use pipeway_bridge::{HostRule, Protocol};
+use pipeway_transport::link::LinkSpec;
+use pipeway_transport::{Access, Endpoint, HalfClose};
 use toml::de::DeValue;
 
+pub(crate) use environment::Environment;
 pub(crate) use list::{Item, List, MethodItem, PathItem, UpgradeItem, is_token};
 pub(crate) use measure::{Size, Time, TimeOrZero, seconds_or_time, time_text};
 
@@ -108,6 +111,18 @@ impl Value for Endpoint {
     }
 }
 
+impl Value for LinkSpec {
+    const EXPECTED: &'static str = "a link such as \"wsl:Ubuntu\"";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        parsed(text)
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(quoted(&self.to_string()))
+    }
+}
+
 impl Value for Access {
     const EXPECTED: &'static str = "an access rule such as \"owner\"";
 
@@ -117,6 +132,30 @@ impl Value for Access {
 
     fn show(&self) -> Option<String> {
         Some(quoted(&self.to_string()))
+    }
+}
+
+impl Value for Protocol {
+    const EXPECTED: &'static str = "\"http\" or \"raw\"";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        parsed(text)
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(quoted(self.as_str()))
+    }
+}
+
+impl Value for HalfClose {
+    const EXPECTED: &'static str = "\"auto\", \"message\" or \"none\"";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        parsed(text)
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(quoted(self.as_str()))
     }
 }
 
@@ -188,6 +227,31 @@ impl Value for Name {
             ));
         }
         Ok(Name(text.to_owned()))
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(quoted(&self.0))
+    }
+}
+
+/// A word of a command line: a user's name, a program's path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Word(pub(crate) String);
+
+impl Value for Word {
+    const EXPECTED: &'static str = "a name, as a string";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Err("it is empty".into());
+        }
+        if text.starts_with('-') {
+            return Err(format!("`{}` would be an option", text.escape_debug()));
+        }
+        if text.chars().any(char::is_control) {
+            return Err(format!("`{}` has a control character in it", text.escape_debug()));
+        }
+        Ok(Word(text.to_owned()))
     }
 
     fn show(&self) -> Option<String> {

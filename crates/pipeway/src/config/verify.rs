@@ -3,10 +3,12 @@
 
 use std::path::Path;
 
-use pipeway_transport::{Access, Endpoint, Mode};
+use pipeway_bridge::Protocol;
+use pipeway_transport::{Access, Endpoint, HalfClose, Mode};
 
 use super::problem::Problem;
-use super::settings::BridgeSettings;
+use super::settings::{BridgeSettings, LinkSettings};
+use super::through;
 use crate::exit::Exit;
 use crate::service;
 
@@ -22,8 +24,20 @@ const HEAD_SIZES: std::ops::RangeInclusive<u64> = 256..=1 << 20;
 /// The shortest token, in characters.
 const TOKEN_MIN: usize = 16;
 
-/// Checks one bridge.
-pub(crate) fn bridge(settings: &BridgeSettings) -> Vec<Fault> {
+/// Checks one link.
+pub(crate) fn link(settings: &LinkSettings) -> Vec<Fault> {
+    if settings.to.value.is_none() {
+        return Vec::new();
+    }
+    let Err(error) = through::to_config(settings, &[]).check() else { return Vec::new() };
+    let source = &settings.to.source;
+    let problem = Problem::of(source, "to", error.to_string());
+    let hint = error.advice().unwrap_or("choose another link").to_owned();
+    vec![(Exit::Unsupported, problem.hint(hint))]
+}
+
+/// Checks one bridge, which goes through `link` if there is one.
+pub(crate) fn bridge(settings: &BridgeSettings, link: Option<&LinkSettings>) -> Vec<Fault> {
     let mut faults = Vec::new();
     let listen = settings.listen.value.as_ref();
     if let Some(endpoint) = listen {
@@ -41,8 +55,15 @@ pub(crate) fn bridge(settings: &BridgeSettings) -> Vec<Fault> {
             if !settings.allow_remote.value && !address.ip().to_canonical().is_loopback() {
                 faults.push((Exit::Permission, remote(source, "listen", endpoint)));
             }
-            if settings.token_file.value.is_none() {
-                let message = format!("{endpoint} is a port, which any user may connect to");
+            let is_raw = settings.protocol.value == Protocol::Raw;
+            let message = format!("{endpoint} is a port, which any user may connect to");
+            if is_raw {
+                faults.push((
+                    Exit::Permission,
+                    Problem::of(source, "listen", message)
+                        .hint("raw bytes have no place for a token; listen on local:NAME, which is yours alone"),
+                ));
+            } else if settings.token_file.value.is_none() {
                 faults.push((
                     Exit::Permission,
                     Problem::of(source, "listen", message)
@@ -63,6 +84,10 @@ pub(crate) fn bridge(settings: &BridgeSettings) -> Vec<Fault> {
         if *endpoint == Endpoint::Stdio {
             let problem = Problem::of(source, "to", "stdio can't be connected to");
             faults.push((Exit::Unsupported, problem.hint("name the service's own endpoint")));
+        } else if settings.through.value.is_some() {
+            if let Some((message, hint)) = link.and_then(|link| unsupported_there(endpoint, link)) {
+                faults.push((Exit::Unsupported, Problem::of(source, "to", message).hint(hint)));
+            }
         } else if let Some((message, hint)) = unsupported(endpoint) {
             faults.push((Exit::Unsupported, Problem::of(source, "to", message).hint(hint)));
         }
@@ -75,7 +100,8 @@ pub(crate) fn bridge(settings: &BridgeSettings) -> Vec<Fault> {
                 faults.push((Exit::Usage, problem.hint("write the service's port")));
             }
         }
-        if listen.is_some_and(|listen| same(listen, endpoint)) {
+        let here = settings.through.value.is_none();
+        if here && listen.is_some_and(|listen| same(listen, endpoint)) {
             let problem = Problem::of(source, "to", "the bridge would connect to itself");
             faults.push((Exit::Usage, problem.hint("`to` is where the service listens")));
         }
@@ -100,6 +126,10 @@ pub(crate) fn bridge(settings: &BridgeSettings) -> Vec<Fault> {
         let problem = Problem::of(&settings.max_head_size.source, "limits.max_head_size", message);
         faults.push((Exit::Usage, problem.hint("write a size from 256 to 1MiB")));
     }
+    faults.extend(protocol(settings));
+    if settings.protocol.value == Protocol::Raw {
+        return faults;
+    }
     if settings.token_file.value.is_some() && !matches!(listen, Some(Endpoint::Tcp(_)) | None) {
         let message = "a token is for listening on a port; this endpoint is protected by access";
         let problem = Problem::of(&settings.token_file.source, "token_file", message);
@@ -115,6 +145,43 @@ pub(crate) fn bridge(settings: &BridgeSettings) -> Vec<Fault> {
     {
         let problem = Problem::of(&settings.to_token_file.source, "to_token_file", message);
         faults.push((exit, problem.hint(hint)));
+    }
+    faults
+}
+
+/// What was said for the other protocol.
+fn protocol(settings: &BridgeSettings) -> Vec<Fault> {
+    let half_close = &settings.half_close;
+    let is_for_pipe = matches!(settings.listen.value, Some(Endpoint::Pipe(_) | Endpoint::Local(_)));
+    let mut faults = Vec::new();
+    match settings.protocol.value {
+        Protocol::Raw => {
+            for (key, source) in settings.said_for_http() {
+                let message = format!("`{key}` is for HTTP, and a raw bridge reads nothing");
+                faults.push((
+                    Exit::Usage,
+                    Problem::of(source, key, message)
+                        .hint("leave it out, or leave out protocol = \"raw\" (--raw)"),
+                ));
+            }
+            if half_close.value == HalfClose::Message && !is_for_pipe {
+                let message = "a half-close by message is for listening on a named pipe";
+                faults.push((
+                    Exit::Usage,
+                    Problem::of(&half_close.source, "half_close", message)
+                        .hint("leave half_close out: a socket has one of its own"),
+                ));
+            }
+        }
+        Protocol::Http if half_close.source != super::settings::Source::Default => {
+            let message = "`half_close` is for raw bytes: HTTP says by itself where a message ends";
+            faults.push((
+                Exit::Usage,
+                Problem::of(&half_close.source, "half_close", message)
+                    .hint("leave it out, or add protocol = \"raw\" (--raw)"),
+            ));
+        }
+        Protocol::Http => {}
     }
     faults
 }
@@ -157,6 +224,22 @@ fn unsupported(endpoint: &Endpoint) -> Option<(String, String)> {
         (Mode::Unix, Mode::NamedPipe) => {
             Some((format!("{endpoint}: Unix sockets are not used on this system"), hint))
         }
+        _ => None,
+    }
+}
+
+/// Why the other side of `link` can't use `endpoint`, where that can be told from here.
+fn unsupported_there(endpoint: &Endpoint, link: &LinkSettings) -> Option<(String, String)> {
+    let there = link.to.value.as_ref()?.local_mode()?;
+    match (endpoint.mode()?, there) {
+        (Mode::NamedPipe, Mode::Unix) => Some((
+            format!("{endpoint}: there are no named pipes at the other side of this link"),
+            "write unix:/path, or a loopback port".to_owned(),
+        )),
+        (Mode::Unix, Mode::NamedPipe) => Some((
+            format!("{endpoint}: Unix sockets are not used at the other side of this link"),
+            r"write npipe:NAME (or \\.\pipe\NAME), or a loopback port".to_owned(),
+        )),
         _ => None,
     }
 }

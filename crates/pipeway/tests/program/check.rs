@@ -244,7 +244,9 @@ fn the_version_is_printed() {
 #[test]
 fn the_help_of_every_command_ends_with_examples() {
     let room = Room::new();
-    for command in ["bridge", "serve", "check", "agent", "exec", "shell", "curl", "ws"] {
+    for command in
+        ["bridge", "serve", "check", "agent", "exec", "shell", "curl", "ws", "nc", "preset"]
+    {
         let help = room.run([command, "--help"]).exits_with(0).stdout();
         assert!(help.contains("Examples:\n"), "{help}");
     }
@@ -262,8 +264,10 @@ fn the_page_of_the_command_line_shows_the_help_of_every_command() {
          [exit-codes.md](exit-codes.md), the environment variables and the keys of a file in\n\
          [config.md](config.md).\n",
     );
-    for command in ["", "bridge", "serve", "check", "agent", "exec", "shell", "curl", "ws", "demo"]
-    {
+    for command in [
+        "", "bridge", "serve", "check", "agent", "exec", "shell", "curl", "ws", "nc", "preset",
+        "guest", "demo",
+    ] {
         let args = [command, "--help"];
         let help = room.run(args.iter().filter(|arg| !arg.is_empty())).exits_with(0).stdout();
         let title = format!("pipeway {command}");

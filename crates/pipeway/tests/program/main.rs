@@ -11,8 +11,12 @@ mod demo;
 #[cfg(unix)]
 mod exec;
 mod harness;
+mod nc;
+#[cfg(unix)]
+mod nc_unix;
 #[cfg(windows)]
 mod on_windows;
+mod preset;
 mod serve;
 #[cfg(unix)]
 mod shell;

@@ -68,6 +68,35 @@ pub(crate) fn piped(program: &Program) -> io::Result<(Child, Input, ChildStdout,
     Ok((child, stdin, stdout, stderr))
 }
 
+/// What the pipes of a guest hold, in bytes: a MiB was no faster, and a user's pipes may hold only so
+/// much together (pipe(7)).
+#[cfg(all(feature = "link", target_os = "linux"))]
+const PIPE_BYTES: usize = 256 * 1024;
+
+/// Lets more wait in the child's input.
+#[cfg(feature = "link")]
+pub(crate) fn enlarge_input(input: &Input) {
+    enlarge(input.as_fd());
+}
+
+/// Lets more wait in the child's output.
+#[cfg(feature = "link")]
+pub(crate) fn enlarge_output(output: &Output) {
+    match output {
+        Output::Stdout(stdout) => enlarge(stdout.as_fd()),
+        Output::Stderr(stderr) => enlarge(stderr.as_fd()),
+    }
+}
+
+#[cfg(feature = "link")]
+fn enlarge(pipe: std::os::fd::BorrowedFd<'_>) {
+    // Best effort: a user who has as many as may be keeps the usual size.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::pipe::fcntl_setpipe_size(pipe, PIPE_BYTES);
+    #[cfg(not(target_os = "linux"))]
+    let _ = pipe;
+}
+
 pub(crate) fn in_terminal(program: &Program, size: TerminalSize) -> io::Result<(Child, Terminal)> {
     let master = open_master()?;
     rustix::pty::grantpt(&master)?;

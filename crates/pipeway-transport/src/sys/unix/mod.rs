@@ -12,6 +12,8 @@ mod group;
 mod limit;
 mod lock;
 mod socket;
+#[cfg(feature = "stdio")]
+pub(crate) mod stdio;
 
 pub(crate) use activation::{activated_tcp, activated_unix};
 pub(crate) use limit::raise_file_limit;

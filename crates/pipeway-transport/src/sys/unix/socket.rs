@@ -5,7 +5,6 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
@@ -22,7 +21,9 @@ use crate::backoff::Backoff;
 use crate::connect::timed_out;
 use crate::listen::accept_error;
 use crate::stream::{Probe, probe_socket};
-use crate::{Access, Endpoint, Error, ErrorKind, ListenOptions, LocalName, Mode, Peer};
+use crate::{
+    Access, ConnectOptions, Endpoint, Error, ErrorKind, ListenOptions, LocalName, Mode, Peer,
+};
 
 /// What a local endpoint is here.
 pub(crate) const LOCAL_MODE: Mode = Mode::Unix;
@@ -165,10 +166,11 @@ impl LocalListener {
 pub(crate) async fn connect_local(
     endpoint: &Endpoint,
     deadline: Instant,
-    timeout: Duration,
+    options: &ConnectOptions,
     verify: bool,
 ) -> Result<LocalStream, Error> {
     let path = socket_path(endpoint)?;
+    let timeout = options.timeout;
     let mut pause = Backoff::new();
     let stream = loop {
         match timeout_at(deadline, connect_once(path)).await {

@@ -14,7 +14,7 @@ use super::pipe::Pipe;
 use super::security;
 use super::stream::LocalStream;
 use crate::backoff::Backoff;
-use crate::{Endpoint, Error, ErrorKind, PipeName};
+use crate::{ConnectOptions, Endpoint, Error, ErrorKind, PipeName};
 
 /// Connects to a named pipe.
 ///
@@ -23,14 +23,14 @@ use crate::{Endpoint, Error, ErrorKind, PipeName};
 pub(crate) async fn connect_local(
     endpoint: &Endpoint,
     deadline: Instant,
-    timeout: Duration,
+    options: &ConnectOptions,
     verify: bool,
 ) -> Result<LocalStream, Error> {
     let name = pipe_name(endpoint)?;
     let mut pause = Backoff::new();
     let mut seen = false;
     let pipe = loop {
-        let error = match Pipe::open(name) {
+        let error = match Pipe::open(name, options.half_close) {
             Ok(pipe) => break pipe,
             Err(error) => error,
         };
@@ -43,7 +43,7 @@ pub(crate) async fn connect_local(
             _ => false,
         };
         if !again || !pause.wait(deadline).await {
-            return Err(connect_error(endpoint, timeout, error));
+            return Err(connect_error(endpoint, options.timeout, error));
         }
     };
     if verify {

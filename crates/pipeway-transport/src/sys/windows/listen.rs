@@ -18,7 +18,7 @@ use super::pipe::{self, Instance};
 use super::security::{self, Rules};
 use super::stream::LocalStream;
 use crate::listen::accept_error;
-use crate::{Access, Endpoint, Error, ErrorKind, ListenOptions, Peer, PipeName};
+use crate::{Access, Endpoint, Error, ErrorKind, HalfClose, ListenOptions, Peer, PipeName};
 
 /// The least number of instances in all: one to be used and one that waits.
 const INSTANCES_MIN: usize = 2;
@@ -40,6 +40,7 @@ pub(crate) struct LocalListener {
     access: Access,
     me: Sid,
     rules: Rules,
+    half_close: HalfClose,
     waiting: Vec<Instance>,
     connected: VecDeque<Instance>,
     places: Arc<Places>,
@@ -64,7 +65,7 @@ impl LocalListener {
         if pipe::exists(name) {
             return Err(taken(endpoint, name, &me));
         }
-        let first = Instance::create(name, true, &rules.descriptor)
+        let first = Instance::create(name, true, &rules.descriptor, options.half_close)
             .map_err(|error| create_error(endpoint, name, &me, error))?;
         let applied = security::read_back(first.as_handle()).map_err(|error| {
             Error::new(
@@ -89,6 +90,7 @@ impl LocalListener {
             access: options.access.clone(),
             me,
             rules,
+            half_close: options.half_close,
             waiting: vec![first],
             connected: VecDeque::new(),
             places: Arc::default(),
@@ -171,9 +173,14 @@ impl LocalListener {
             if self.in_all() >= self.instances_max {
                 break;
             }
-            self.waiting.push(Instance::create(&self.name, false, &self.rules.descriptor)?);
+            self.waiting.push(self.instance()?);
         }
         Ok(())
+    }
+
+    /// Another instance of the name.
+    fn instance(&self) -> io::Result<Instance> {
+        Instance::create(&self.name, false, &self.rules.descriptor, self.half_close)
     }
 
     /// Moves the instances that have got a client, and replaces those that can't get one.
@@ -188,8 +195,7 @@ impl LocalListener {
                 }
                 // It is let go only when another holds the name. That one is asked at once.
                 Poll::Ready(Err(_)) => {
-                    self.waiting[index] =
-                        Instance::create(&self.name, false, &self.rules.descriptor)?;
+                    self.waiting[index] = self.instance()?;
                 }
             }
         }
@@ -352,7 +358,7 @@ mod tests {
     #[tokio::test]
     async fn a_client_sees_the_owner_and_the_process_of_the_server() {
         let listener = bind(Access::Owner);
-        let pipe = Pipe::open(&listener.name).unwrap();
+        let pipe = Pipe::open(&listener.name, HalfClose::Auto).unwrap();
         let server = Server::of(pipe.as_handle());
         assert_eq!(server.pid, Some(std::process::id()));
         assert_eq!(server.owner.as_ref(), Some(&listener.me));
@@ -366,9 +372,9 @@ mod tests {
         assert!(!pipe::exists(&name));
         let me = security::current_user().unwrap();
         let rules = security::rules(&Access::Owner, &me).unwrap();
-        let _instance = Instance::create(&name, true, &rules.descriptor).unwrap();
+        let _instance = Instance::create(&name, true, &rules.descriptor, HalfClose::Auto).unwrap();
         assert!(pipe::exists(&name));
-        let _pipe = Pipe::open(&name).unwrap();
+        let _pipe = Pipe::open(&name, HalfClose::Auto).unwrap();
         assert!(pipe::exists(&name));
     }
 
@@ -393,7 +399,9 @@ mod tests {
     #[ignore = "Wine does not enforce FILE_FLAG_FIRST_PIPE_INSTANCE"]
     async fn the_system_refuses_a_first_instance_of_a_taken_name() {
         let listener = bind(Access::Owner);
-        let error = Instance::create(&listener.name, true, &listener.rules.descriptor).unwrap_err();
+        let error =
+            Instance::create(&listener.name, true, &listener.rules.descriptor, HalfClose::Auto)
+                .unwrap_err();
         assert!(is_code(&error, ERROR_ACCESS_DENIED), "{error}");
         let endpoint = listener.endpoint.clone();
         let error = create_error(&endpoint, &listener.name, &listener.me, error);
@@ -407,8 +415,8 @@ mod tests {
         let me = security::current_user().unwrap();
         let name = unique();
         let system_only = Descriptor::from_sddl(&format!("O:{me}G:{me}D:P(A;;FA;;;SY)")).unwrap();
-        let _instance = Instance::create(&name, true, &system_only).unwrap();
-        let error = Pipe::open(&name).unwrap_err();
+        let _instance = Instance::create(&name, true, &system_only, HalfClose::Auto).unwrap();
+        let error = Pipe::open(&name, HalfClose::Auto).unwrap_err();
         assert!(is_code(&error, ERROR_ACCESS_DENIED), "{error}");
         let error = taken(&Endpoint::Pipe(name.clone()), &name, &me);
         assert_eq!(error.kind(), ErrorKind::InUse);
@@ -422,9 +430,9 @@ mod tests {
         let name = unique();
         let connect_only =
             Descriptor::from_sddl(&format!("O:{me}G:{me}D:P(A;;0x12019b;;;{me})")).unwrap();
-        let _instance = Instance::create(&name, true, &connect_only).unwrap();
-        Pipe::open(&name).unwrap();
-        let error = Instance::create(&name, false, &connect_only).unwrap_err();
+        let _instance = Instance::create(&name, true, &connect_only, HalfClose::Auto).unwrap();
+        Pipe::open(&name, HalfClose::Auto).unwrap();
+        let error = Instance::create(&name, false, &connect_only, HalfClose::Auto).unwrap_err();
         assert!(is_code(&error, ERROR_ACCESS_DENIED), "{error}");
     }
 

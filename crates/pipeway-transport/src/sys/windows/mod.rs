@@ -6,12 +6,15 @@ mod connect;
 #[cfg(feature = "console")]
 pub(crate) mod console;
 mod descriptor;
+mod ending;
 #[cfg(feature = "child")]
 pub(crate) mod fifo;
 mod listen;
 mod peer;
 mod pipe;
 mod security;
+#[cfg(feature = "stdio")]
+pub(crate) mod stdio;
 mod stream;
 mod tcp;
 

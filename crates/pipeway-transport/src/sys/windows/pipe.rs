@@ -10,10 +10,11 @@ use std::os::windows::io::{
 };
 use std::pin::{Pin, pin};
 use std::ptr::{null, null_mut};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::windows::named_pipe::{NamedPipeClient, NamedPipeServer, ServerOptions};
+use tokio::net::windows::named_pipe::{NamedPipeClient, NamedPipeServer, PipeMode, ServerOptions};
 use windows_sys::Win32::Foundation::{
     ERROR_BROKEN_PIPE, ERROR_NO_DATA, ERROR_PIPE_NOT_CONNECTED, ERROR_SEM_TIMEOUT,
     INVALID_HANDLE_VALUE,
@@ -22,11 +23,15 @@ use windows_sys::Win32::Storage::FileSystem::{
     CreateFileW, FILE_FLAG_OVERLAPPED, FILE_READ_ATTRIBUTES, OPEN_EXISTING, READ_CONTROL,
     SECURITY_ANONYMOUS, SECURITY_IDENTIFICATION, SECURITY_SQOS_PRESENT,
 };
-use windows_sys::Win32::System::Pipes::{NMPWAIT_NOWAIT, PeekNamedPipe, WaitNamedPipeW};
+use windows_sys::Win32::System::Pipes::{
+    NMPWAIT_NOWAIT, PIPE_READMODE_MESSAGE, PIPE_WAIT, PeekNamedPipe, SetNamedPipeHandleState,
+    WaitNamedPipeW,
+};
 
+use super::ending::Ending;
 use super::security::{Descriptor, wide};
-use crate::PipeName;
 use crate::stream::Probe;
+use crate::{HalfClose, PipeName};
 
 /// What a client needs: to read and to write, without FILE_CREATE_PIPE_INSTANCE, which
 /// GENERIC_WRITE contains.
@@ -38,10 +43,14 @@ const BUFFER_BYTES: u32 = 64 * 1024;
 /// The most that one write hands over: the runtime copies what it is given.
 const WRITE_BYTES_MAX: usize = 64 * 1024;
 
+/// After so many reads of nothing from a pipe whose other end is gone, it is the end.
+const NOTHINGS_MAX: u32 = 16;
+
 /// An instance of a pipe that no client was handed over from yet.
 #[derive(Debug)]
 pub(super) struct Instance {
     server: NamedPipeServer,
+    half_close: HalfClose,
 }
 
 impl Instance {
@@ -50,6 +59,7 @@ impl Instance {
         name: &PipeName,
         first: bool,
         descriptor: &Descriptor,
+        half_close: HalfClose,
     ) -> io::Result<Instance> {
         let mut attributes = descriptor.attributes();
         let mut options = ServerOptions::new();
@@ -58,12 +68,17 @@ impl Instance {
             .reject_remote_clients(true)
             .in_buffer_size(BUFFER_BYTES)
             .out_buffer_size(BUFFER_BYTES);
+        if half_close == HalfClose::Message {
+            // It is read by messages too: a read by bytes goes on beyond a message of no bytes as
+            // if there were none.
+            options.pipe_mode(PipeMode::Message);
+        }
         // SAFETY: `attributes` is a valid SECURITY_ATTRIBUTES whose descriptor lives as long as
         // `descriptor`, both beyond the call.
         let server = unsafe {
             options.create_with_security_attributes_raw(name.path(), (&raw mut attributes).cast())
         }?;
-        Ok(Instance { server })
+        Ok(Instance { server, half_close })
     }
 
     /// Waits for a client.
@@ -81,7 +96,11 @@ impl Instance {
 
     /// The connection, once a client is there.
     pub(super) fn into_pipe(self) -> Pipe {
-        Pipe { end: End::Server(self.server), ended: false }
+        let kind = match self.half_close {
+            HalfClose::Message => Kind::Halves,
+            HalfClose::Auto | HalfClose::None => Kind::Bytes,
+        };
+        Pipe::new(End::Server(self.server), kind)
     }
 }
 
@@ -91,12 +110,26 @@ impl AsHandle for Instance {
     }
 }
 
-/// One connection over a byte-type pipe.
+/// One connection over a pipe.
 #[derive(Debug)]
 pub(crate) struct Pipe {
+    // Before the end, so that nothing holds the handle any more when that is closed.
+    ending: Ending,
     end: End,
+    kind: Kind,
     /// Whether the end of the stream was read.
-    ended: bool,
+    ended: AtomicBool,
+}
+
+/// What messages of no bytes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// There are none: the pipe is of byte type.
+    Bytes,
+    /// Each is the end of its direction.
+    Halves,
+    /// Each is nothing.
+    Messages,
 }
 
 #[derive(Debug)]
@@ -108,7 +141,7 @@ enum End {
 impl Pipe {
     /// Opens the client's end, without waiting. The server may ask who we are and may not act
     /// as us.
-    pub(super) fn open(name: &PipeName) -> io::Result<Pipe> {
+    pub(super) fn open(name: &PipeName, half_close: HalfClose) -> io::Result<Pipe> {
         let handle = open(
             name,
             CLIENT_ACCESS,
@@ -116,21 +149,59 @@ impl Pipe {
         )?;
         // SAFETY: an open pipe, made for overlapped I/O, that nobody else owns.
         let client = unsafe { NamedPipeClient::from_raw_handle(handle.into_raw_handle()) }?;
-        Ok(Pipe { end: End::Client(client), ended: false })
+        if client.info()?.mode == PipeMode::Byte {
+            return Ok(Pipe::new(End::Client(client), Kind::Bytes));
+        }
+        read_by_messages(client.as_handle())?;
+        let kind = match half_close {
+            HalfClose::Auto | HalfClose::Message => Kind::Halves,
+            HalfClose::None => Kind::Messages,
+        };
+        Ok(Pipe::new(End::Client(client), kind))
+    }
+
+    fn new(end: End, kind: Kind) -> Pipe {
+        Pipe { ending: Ending::Open { written: false }, end, kind, ended: AtomicBool::new(false) }
+    }
+
+    /// Whether the end of one direction can be told.
+    pub(super) fn can_half_close(&self) -> bool {
+        self.kind == Kind::Halves
     }
 
     /// What the other end has done. Closed, with a tail that the runtime has already taken over
     /// but nobody has read, counts as closed.
     pub(super) fn probe(&self) -> Probe {
-        if self.ended {
+        if self.ended.load(Ordering::Relaxed) {
             return Probe::Closed;
         }
         // The runtime reads ahead: what it holds is not in the system's buffer any more. A read
         // of no bytes succeeds where it holds something, the end included.
-        let held = match &self.end {
-            End::Server(server) => server.try_read(&mut []),
-            End::Client(client) => client.try_read(&mut []),
-        };
+        let held = self.holds();
+        match (self.peek(), held) {
+            (None, _) => Probe::Closed,
+            // What was held and is no more was a message of no bytes, which such a read takes.
+            (_, true) if self.kind == Kind::Halves && !self.holds() => {
+                self.ended.store(true, Ordering::Relaxed);
+                Probe::Closed
+            }
+            (_, true) => Probe::Data,
+            (Some(waiting), _) if waiting > 0 => Probe::Data,
+            _ => Probe::Quiet,
+        }
+    }
+
+    /// Whether the runtime holds something that was not read yet. A message of no bytes is taken.
+    fn holds(&self) -> bool {
+        match &self.end {
+            End::Server(server) => server.try_read(&mut []).is_ok(),
+            End::Client(client) => client.try_read(&mut []).is_ok(),
+        }
+    }
+
+    /// How many bytes wait in the system's buffer; `None` if the other end is gone and they are
+    /// read.
+    fn peek(&self) -> Option<u32> {
         let mut waiting = 0;
         // SAFETY: the handle is open as long as the borrow; nothing is copied, and `waiting` is a
         // valid place to write to.
@@ -144,18 +215,13 @@ impl Pipe {
                 null_mut(),
             )
         };
-        match (open, held) {
-            (0, _) => Probe::Closed,
-            (_, Ok(_)) => Probe::Data,
-            _ if waiting > 0 => Probe::Data,
-            _ => Probe::Quiet,
-        }
+        (open != 0).then_some(waiting)
     }
 
-    /// Whether the end of the stream was read. A pipe has no half-close, so then the other end
-    /// is gone altogether.
-    pub(super) fn has_ended(&self) -> bool {
-        self.ended
+    /// After the end of the stream was read: whether the other end is gone altogether, as it is
+    /// wherever there is no half-close.
+    pub(super) fn is_hung_up(&self) -> bool {
+        self.ended.load(Ordering::Relaxed) && (!self.can_half_close() || self.peek().is_none())
     }
 
     /// Writes what there is room for, beside others that write to the same pipe.
@@ -212,12 +278,18 @@ impl Pipe {
     }
 }
 
-impl AsHandle for Pipe {
+impl AsHandle for End {
     fn as_handle(&self) -> BorrowedHandle<'_> {
-        match &self.end {
+        match self {
             End::Server(server) => server.as_handle(),
             End::Client(client) => client.as_handle(),
         }
+    }
+}
+
+impl AsHandle for Pipe {
+    fn as_handle(&self) -> BorrowedHandle<'_> {
+        self.end.as_handle()
     }
 }
 
@@ -227,24 +299,28 @@ impl AsyncRead for Pipe {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.ended || buf.remaining() == 0 {
+        if self.ended.load(Ordering::Relaxed) || buf.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
-        let read = ready!(match &mut self.end {
-            End::Server(server) => Pin::new(server).poll_read(cx, buf),
-            End::Client(client) => Pin::new(client).poll_read(cx, buf),
-        });
-        match read {
-            Ok(()) => {
-                self.ended = buf.filled().len() == before;
-                Poll::Ready(Ok(()))
+        let mut nothings = 0;
+        loop {
+            let read = ready!(match &mut self.end {
+                End::Server(server) => Pin::new(server).poll_read(cx, buf),
+                End::Client(client) => Pin::new(client).poll_read(cx, buf),
+            });
+            match read {
+                Ok(()) if buf.filled().len() > before => {}
+                // A message of no bytes, or the end, which the runtime tells alike, and again and
+                // again. What was sent before the other end closed may be held already.
+                Ok(()) if self.kind == Kind::Messages && nothings < NOTHINGS_MAX => {
+                    nothings = if self.peek().is_some() { 0 } else { nothings + 1 };
+                    continue;
+                }
+                Err(error) if !is_gone(&error) => return Poll::Ready(Err(error)),
+                Ok(()) | Err(_) => self.ended.store(true, Ordering::Relaxed),
             }
-            Err(error) if is_gone(&error) => {
-                self.ended = true;
-                Poll::Ready(Ok(()))
-            }
-            Err(error) => Poll::Ready(Err(error)),
+            return Poll::Ready(Ok(()));
         }
     }
 }
@@ -255,6 +331,14 @@ impl AsyncWrite for Pipe {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        // Nothing, written, would be the end.
+        if buf.is_empty() && self.kind != Kind::Bytes {
+            return Poll::Ready(Ok(0));
+        }
+        let Ending::Open { written } = &mut self.ending else {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        };
+        *written = true;
         let part = &buf[..buf.len().min(WRITE_BYTES_MAX)];
         self.poll_write_some(cx, part).map_err(broken)
     }
@@ -265,17 +349,42 @@ impl AsyncWrite for Pipe {
     }
 
     /// Waits until the system has taken over all that was written: from then on the other end
-    /// can read it, whatever becomes of this process.
+    /// can read it, whatever becomes of this process. Where there is a half-close, waits until the
+    /// other end has read it, and ends the direction.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // The runtime takes one write at a time and reports it done before it is. A write of no
-        // bytes changes nothing on a byte-type pipe, and its turn comes after the last one.
-        match ready!(self.poll_write_some(cx, &[])) {
-            Ok(_) => Poll::Ready(Ok(())),
-            // Nobody is there to read the rest; the reading side says so.
-            Err(error) if is_gone(&error) => Poll::Ready(Ok(())),
-            Err(error) => Poll::Ready(Err(error)),
+        let this = &mut *self;
+        let ended = match this.kind {
+            // The runtime takes one write at a time and reports it done before it is. A write of
+            // no bytes changes nothing on a byte-type pipe, and its turn comes after the last one.
+            Kind::Bytes => ready!(this.poll_write_some(cx, &[])).map(|_| ()),
+            Kind::Messages => ready!(this.ending.poll_taken(cx, this.end.as_handle())),
+            Kind::Halves if matches!(this.ending, Ending::Told) => return Poll::Ready(Ok(())),
+            Kind::Halves => match ready!(this.ending.poll_taken(cx, this.end.as_handle())) {
+                Ok(()) => ready!(this.poll_write_some(cx, &[])).map(|_| ()),
+                Err(error) => Err(error),
+            },
+        };
+        match ended {
+            Err(error) if !is_gone(&error) => Poll::Ready(Err(error)),
+            // If nobody is there to read the rest, the reading side says so.
+            _ if this.kind == Kind::Halves => {
+                this.ending = Ending::Told;
+                Poll::Ready(Ok(()))
+            }
+            _ => Poll::Ready(Ok(())),
         }
     }
+}
+
+/// Makes each read of a message-type pipe end with its message.
+fn read_by_messages(pipe: BorrowedHandle<'_>) -> io::Result<()> {
+    let mode = PIPE_READMODE_MESSAGE | PIPE_WAIT;
+    // SAFETY: the handle is open as long as the borrow; `mode` lives through the call, and what
+    // is not to be changed is null.
+    let set = unsafe {
+        SetNamedPipeHandleState(pipe.as_raw_handle(), &raw const mode, null_mut(), null_mut())
+    };
+    if set == 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Whether any instance of the name exists, connected or not. Connects to none.

@@ -29,7 +29,7 @@ impl LocalStream {
     }
 
     pub(crate) fn can_half_close(&self) -> bool {
-        false
+        self.pipe.can_half_close()
     }
 
     pub(crate) fn probe(&self) -> Probe {
@@ -37,7 +37,7 @@ impl LocalStream {
     }
 
     pub(crate) fn is_hung_up(&self) -> bool {
-        self.pipe.has_ended()
+        self.pipe.is_hung_up()
     }
 }
 

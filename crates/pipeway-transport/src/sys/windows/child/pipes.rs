@@ -18,7 +18,7 @@ use windows_sys::Win32::Storage::FileSystem::{CreateFileW, FILE_ATTRIBUTE_NORMAL
 
 use super::super::pipe::{Instance, Pipe};
 use super::super::security::{Descriptor, current_user, wide};
-use crate::PipeName;
+use crate::{HalfClose, PipeName};
 
 /// A pipe that we write to, and the child's end of it.
 pub(super) fn to_child() -> io::Result<(Pipe, OwnedHandle)> {
@@ -36,7 +36,7 @@ fn pair(access: u32) -> io::Result<(Pipe, OwnedHandle)> {
     // on purpose and which may have children all the same; remote clients are refused anyhow.
     let descriptor = Descriptor::from_sddl(&format!("D:P(A;;FA;;;{})", current_user()?))?;
     let name = unique();
-    let mut instance = Instance::create(&name, true, &descriptor)?;
+    let mut instance = Instance::create(&name, true, &descriptor, HalfClose::Auto)?;
     let path = wide(&name.path());
     // SAFETY: `path` is NUL-terminated and lives through the call; no attributes make a handle
     // that is not inherited.

@@ -1,0 +1,82 @@
+//! The one way to the upstream.
+
+use std::pin::Pin;
+use std::sync::OnceLock;
+
+use pipeway_telemetry::{Hop, LinkHop};
+use pipeway_transport::link::{Link, Opening};
+use pipeway_transport::{ConnectOptions, Endpoint, Error, Mode, Stream, connect};
+
+use crate::shared::HopText;
+
+/// What a bridge connects to on its clients' behalf, and how.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    way: Way,
+    /// As events tell it. Through a link it is known when the guest has connected first: one
+    /// guest and the next run as the same user, so what an endpoint leads to stays.
+    hop: OnceLock<HopText>,
+}
+
+/// How an upstream is reached.
+#[derive(Debug)]
+enum Way {
+    Here { endpoint: Endpoint, options: ConnectOptions },
+    Through { link: Link, opening: Opening },
+}
+
+impl Upstream {
+    /// An upstream at `endpoint`. One that can never be reached with these options on this system
+    /// is an error now, not at each session.
+    pub(crate) fn new(endpoint: &Endpoint, options: ConnectOptions) -> Result<Self, Error> {
+        let endpoint = options.check(endpoint)?;
+        let mode = endpoint.mode().expect("a resolved endpoint has a mode");
+        let hop = HopText { mode, endpoint: endpoint.to_string() };
+        Ok(Upstream { way: Way::Here { endpoint, options }, hop: hop.into() })
+    }
+
+    /// An upstream at the other side of `link`.
+    pub(crate) fn through(link: Link, opening: Opening) -> Self {
+        Upstream { way: Way::Through { link, opening }, hop: OnceLock::new() }
+    }
+
+    /// A new connection. Cancel safe: a dropped future leaves none behind.
+    ///
+    /// Boxed: a session has room for it only while it connects.
+    pub(crate) fn connect(
+        &self,
+    ) -> Pin<Box<dyn Future<Output = Result<Stream, Error>> + Send + '_>> {
+        Box::pin(self.connecting())
+    }
+
+    async fn connecting(&self) -> Result<Stream, Error> {
+        match &self.way {
+            Way::Here { endpoint, options } => connect(endpoint, options).await,
+            Way::Through { link, opening } => {
+                let stream = link.connect(opening).await?;
+                self.hop.get_or_init(|| HopText {
+                    mode: stream.mode(),
+                    endpoint: stream
+                        .server_endpoint()
+                        .map_or_else(String::new, |endpoint| endpoint.to_string()),
+                });
+                Ok(stream)
+            }
+        }
+    }
+
+    /// The upstream's side, as events tell it; known once there was a connection.
+    pub(crate) fn hop(&self) -> Option<Hop<'_>> {
+        self.hop.get().map(HopText::hop)
+    }
+
+    /// The link, as events tell it.
+    pub(crate) fn link(&self) -> Option<LinkHop<'_>> {
+        match &self.way {
+            Way::Here { .. } => None,
+            Way::Through { link, .. } => {
+                Some(LinkHop { name: link.name(), mode: Mode::Stdio.as_str() })
+            }
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! `pipeway guest`: the other side of a link.
+
+use std::io::IsTerminal;
+
+use pipeway_transport::ErrorKind;
+use pipeway_transport::link::{GuestOptions, serve};
+use pipeway_transport::stdio::Stdio;
+
+use crate::args::GuestArgs;
+use crate::exit::Exit;
+use crate::output::{Failure, talk};
+use crate::service::StopSignals;
+
+/// Serves the link on standard input and output until it ends or a signal comes.
+pub(crate) async fn guest(args: GuestArgs) -> Result<(), Failure> {
+    if std::io::stdin().is_terminal() || std::io::stdout().is_terminal() {
+        return Err(Failure::new(
+            Exit::Usage,
+            "`pipeway guest` is the other side of a link, and speaks with a bridge, not with a person",
+        )
+        .hint("let a bridge start it: pipeway bridge --through LINK; docs/guides/links.md shows how"));
+    }
+    let mut signals = StopSignals::new().map_err(|error| {
+        Failure::new(Exit::Failure, "the system's signals can't be received").cause(&error)
+    })?;
+    pipeway_transport::raise_file_limit();
+    let io = Stdio::open().map_err(|error| Failure::listen(&error))?;
+    let options = GuestOptions { allow: args.allow };
+    tokio::select! {
+        ended = serve(io, options) => ended.map_err(|error| {
+            let exit = match error.kind() {
+                ErrorKind::TimedOut => Exit::Timeout,
+                ErrorKind::Unsupported => Exit::Usage,
+                ErrorKind::LinkDown => Exit::Incomplete,
+                _ => Exit::Failure,
+            };
+            Failure::of_transport(exit, &error)
+        }),
+        name = signals.next() => {
+            talk(&format!("stopping ({name})"));
+            Ok(())
+        }
+    }
+}
