@@ -18,7 +18,8 @@ fn refused(change: impl FnOnce(&mut BridgeConfig)) -> String {
 
 #[test]
 fn a_rule_that_nothing_would_keep_is_refused() {
-    let rules: [(&str, fn(&mut BridgeConfig)); 7] = [
+    type Change = fn(&mut BridgeConfig);
+    let rules: [(&str, Change); 7] = [
         ("methods", |config| config.policy.methods = vec!["GET".into()]),
         ("paths", |config| config.policy.paths = vec!["/v1/**".into()]),
         ("upgrades", |config| config.policy.upgrades = vec!["websocket".into()]),

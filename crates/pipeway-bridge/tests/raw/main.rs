@@ -45,7 +45,10 @@ async fn joined(rig: &mut Rig) -> (Wire, Wire) {
     (client, upstream)
 }
 
+/// Starts one rig.
+type Start = fn() -> Rig;
+
 /// The bridges to try, each with a name.
-fn each_kind() -> [(&'static str, fn() -> Rig); 2] {
+fn each_kind() -> [(&'static str, Start); 2] {
     [("local", raw), ("tcp", raw_to_tcp)]
 }
