@@ -18,9 +18,13 @@ pub struct Splice {
 
 impl Splice {
     /// One for moving bytes from `from` to `to`. `None` where the system has no such thing, for
-    /// other streams than sockets, and when enough are in use.
+    /// other streams than sockets, into a TCP connection (which takes copies for less), and when
+    /// enough are in use.
     pub fn between(from: &Stream, to: &Stream) -> Option<Splice> {
-        let (Some(_), Some(_)) = (from.socket(), to.socket()) else { return None };
+        let worth = from.socket().is_some() && to.socket().is_some_and(sys::Socket::takes_pages);
+        if !worth {
+            return None;
+        }
         sys::Splice::take().map(|inner| Splice { inner })
     }
 

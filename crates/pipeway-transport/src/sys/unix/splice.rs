@@ -9,6 +9,15 @@ pub(crate) enum Socket<'a> {
     Tcp(&'a TcpStream),
 }
 
+impl Socket<'_> {
+    /// Whether writing to it is cheaper without copies. TCP makes small segments of the pages that
+    /// it is given, and that costs more than copying them: measured, 290 ms of processor time for
+    /// a gibibyte where copying took 170; into a Unix socket 90 where copying took 160 to 310.
+    pub(crate) fn takes_pages(self) -> bool {
+        matches!(self, Socket::Unix(_))
+    }
+}
+
 #[cfg(not(target_os = "linux"))]
 pub(crate) use absent::Splice;
 #[cfg(target_os = "linux")]

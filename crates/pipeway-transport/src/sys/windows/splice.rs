@@ -11,6 +11,13 @@ pub(crate) enum Socket<'a> {
     Tcp(#[expect(dead_code, reason = "nothing is moved")] &'a TcpStream),
 }
 
+impl Socket<'_> {
+    /// There is no way to give it any.
+    pub(crate) fn takes_pages(self) -> bool {
+        false
+    }
+}
+
 /// There is none.
 #[derive(Debug)]
 pub(crate) enum Splice {}
