@@ -193,6 +193,7 @@ fn a_dropped_channel_closes_the_connection_after_what_was_written() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "Wine: a reset is read as an orderly end")]
 fn a_connection_that_breaks_is_no_orderly_end() {
     run(async {
         let (listener, opening) = service().await;
@@ -209,6 +210,7 @@ fn a_connection_that_breaks_is_no_orderly_end() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "Wine: a reset is read as an orderly end")]
 fn a_cut_session_is_reset_at_the_service() {
     run(async {
         let (listener, opening) = service().await;
