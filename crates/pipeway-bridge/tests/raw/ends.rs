@@ -231,6 +231,7 @@ fn an_upstream_that_dies_after_the_clients_end_closes_the_client() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "Wine: a reset is read as an orderly end")]
 fn a_reset_of_the_upstream_is_told_as_one() {
     run(async {
         let mut rig = raw_to_tcp();
