@@ -7,7 +7,6 @@ mod support;
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use pipeway_transport::{
@@ -260,77 +259,5 @@ fn an_end_that_nobody_reads_can_be_given_up() {
             heard
         });
         assert_eq!(plain.await.unwrap(), b"unread");
-    });
-}
-
-/// Starts the program of `interop/winio`, which is Go's go-winio.
-fn winio(arguments: &[&str]) -> std::process::Child {
-    let program = std::env::var_os("PIPEWAY_WINIO_PEER").expect("PIPEWAY_WINIO_PEER is its path");
-    Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap()
-}
-
-/// Gives the program something to say; what it heard, once it has ended well.
-fn until_done(mut peer: std::process::Child, says: Vec<u8>) -> Vec<u8> {
-    let mut input = peer.stdin.take().unwrap();
-    let mut output = peer.stdout.take().unwrap();
-    let writer = std::thread::spawn(move || input.write_all(&says).unwrap());
-    let mut heard = Vec::new();
-    output.read_to_end(&mut heard).unwrap();
-    writer.join().unwrap();
-    assert!(peer.wait().unwrap().success());
-    heard
-}
-
-async fn with_winio(mut stream: Stream, peer: std::process::Child, asks: bool) {
-    let (ours, theirs) = (pattern(700_000), pattern(500_003));
-    let said = theirs.clone();
-    let peer = tokio::task::spawn_blocking(move || until_done(peer, said));
-    let heard = converse(&mut stream, asks, &ours).await;
-    assert!(heard == theirs, "{} bytes of theirs", heard.len());
-    drop(stream);
-    let heard = peer.await.unwrap();
-    assert!(heard == ours, "{} bytes of ours", heard.len());
-}
-
-#[test]
-#[ignore = "needs the program of interop/winio, see there"]
-fn a_go_client_half_closes_and_sees_half_closes() {
-    run(async {
-        for asks in [true, false] {
-            let mut listener = listen_by_messages();
-            let peer = winio(&[
-                "dial",
-                &listener.endpoint().to_string(),
-                if asks { "answer" } else { "ask" },
-            ]);
-            let (stream, _) = listener.accept().await.unwrap();
-            with_winio(stream, peer, asks).await;
-        }
-    });
-}
-
-#[test]
-#[ignore = "needs the program of interop/winio, see there"]
-fn a_go_server_half_closes_and_sees_half_closes() {
-    run(async {
-        for asks in [true, false] {
-            let endpoint = unique().resolve().unwrap();
-            let mode = if asks { "answer" } else { "ask" };
-            let peer = winio(&["listen", &endpoint.to_string(), mode]);
-            let stream = loop {
-                match connect(&endpoint, &patient()).await {
-                    Ok(stream) => break stream,
-                    // It is starting.
-                    Err(_) => tokio::task::yield_now().await,
-                }
-            };
-            assert!(stream.can_half_close());
-            with_winio(stream, peer, asks).await;
-        }
     });
 }
