@@ -8,6 +8,7 @@ mod cut;
 #[path = "../program/harness.rs"]
 #[allow(dead_code, reason = "the program's own tests use the rest of it")]
 mod harness;
+mod hijack;
 mod load;
 mod loss;
 mod program;
