@@ -13,6 +13,9 @@ mod load;
 mod loss;
 mod program;
 mod raw;
+mod real_ssh;
 mod rig;
+#[path = "../kit/ssh.rs"]
+mod ssh;
 mod start;
 mod wsl;
