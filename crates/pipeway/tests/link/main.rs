@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod cut;
+mod docker;
 #[path = "../program/harness.rs"]
 #[allow(dead_code, reason = "the program's own tests use the rest of it")]
 mod harness;
