@@ -20,4 +20,7 @@ mod preset;
 mod serve;
 #[cfg(unix)]
 mod shell;
+#[cfg(unix)]
+#[path = "../kit/ssh.rs"]
+mod ssh;
 mod ws;

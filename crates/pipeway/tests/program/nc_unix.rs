@@ -4,30 +4,8 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::harness::{Room, Running, WATCHDOG, run};
-
-/// Whether a test can't be, for want of a program. On a machine that has everything that the tests
-/// need (`PIPEWAY_REQUIRE_INTEROP=1`), as a Debian is made to, that is a failure.
-fn is_left_out(programs: &[&str]) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let has = |name: &&&str| !std::env::split_paths(&path).any(|dir| dir.join(name).is_file());
-    let missing: Vec<_> = programs.iter().filter(has).collect();
-    let is_required = std::env::var("PIPEWAY_REQUIRE_INTEROP").is_ok_and(|value| value == "1");
-    let is_required = is_required && Path::new("/etc/debian_version").exists();
-    assert!(missing.is_empty() || !is_required, "missing: {missing:?}");
-    if !missing.is_empty() {
-        eprintln!("left out, for want of {missing:?}");
-    }
-    !missing.is_empty()
-}
-
-fn wait_for(path: &Path) {
-    let begin = std::time::Instant::now();
-    while !path.exists() {
-        assert!(begin.elapsed() < WATCHDOG, "{} does not come", path.display());
-        std::thread::yield_now();
-    }
-}
+use crate::harness::{Room, Running, WATCHDOG, is_left_out, run, wait_for};
+use crate::ssh::{SSH_PROGRAMS, SshAgent, agent_serves};
 
 /// socat, listening at a socket and starting `pipeway nc ENDPOINT` for each connection, with a
 /// socket or pipes as its standard streams.
@@ -43,35 +21,15 @@ fn socat(room: &Room, name: &str, endpoint: &str, how: &str) -> Running {
 
 #[test]
 fn socat_starts_it_for_each_client_of_an_ssh_agent() {
-    if is_left_out(&["socat", "ssh-agent", "ssh-add", "ssh-keygen"]) {
+    if is_left_out(&["socat"]) || is_left_out(SSH_PROGRAMS) {
         return;
     }
     let room = Room::new();
-    let mut agent = Command::new("ssh-agent");
-    agent.arg("-D").arg("-a").arg(room.path("agent.sock"));
-    let _agent = Running::start(agent);
-    wait_for(&room.path("agent.sock"));
-    let endpoint = format!("unix:{}", room.path("agent.sock").display());
+    let agent = SshAgent::start(&room);
     for how in ["", ",pipes"] {
         let front = format!("front{}.sock", how.len());
-        let _socat = socat(&room, &front, &endpoint, how);
-        let key = format!("key{}", how.len());
-        let here = |program: &str, args: &[&str]| {
-            let mut command = Command::new(program);
-            command.args(args).current_dir(room.path(""));
-            command.env("SSH_AUTH_SOCK", room.path(&front));
-            command
-        };
-        let generate = ["-q", "-t", "ed25519", "-N", "", "-C", &key, "-f", &key];
-        run(here("ssh-keygen", &generate), b"").exits_with(0);
-        run(here("ssh-add", &["-q", &key]), b"").exits_with(0);
-        let listed = run(here("ssh-add", &["-l"]), b"").exits_with(0).stdout();
-        assert!(listed.contains(&format!(" {key} (ED25519)")), "{listed}");
-        // The private key is the agent's alone from here on.
-        std::fs::remove_file(room.path(&key)).unwrap();
-        let sign = ["-Y", "sign", "-n", "file", "-f", &format!("{key}.pub")];
-        let signed = run(here("ssh-keygen", &sign), b"text").exits_with(0).stdout();
-        assert!(signed.contains("BEGIN SSH SIGNATURE"), "{signed}");
+        let _socat = socat(&room, &front, &agent.endpoint, how);
+        agent_serves(&room, &room.path(&front), &format!("key{}", how.len()));
     }
 }
 

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::conversation::{ByHand, ByLibrary, Came, Conversation};
-use crate::harness::Running;
-use crate::presence::Presence;
-use crate::scene::{Place, Scene, events};
+use crate::harness::{Running, kill};
+use crate::presence::{Presence, children};
+use crate::scene::{Place, Scene, THROUGH, events};
 use crate::terminal::{Terminal, Told, start, told};
 
 /// In what time a death must be known at the other end.
@@ -22,8 +22,8 @@ pub const COMMANDS: [(&str, &str, bool); 3] = [
     ("grouped", "set -m; sh -c '@; exec sleep 1000'", true),
 ];
 
-fn agent_killed<C: Conversation>(place: Place) {
-    let scene = Scene::new(place, &[]);
+fn agent_killed<C: Conversation>(place: Place, more: &[&str]) {
+    let scene = Scene::new(place, more);
     let presence = Presence::new(&scene.room, "presence");
     let conversation = C::open(&scene.socket(), scene.token());
     let cmd = presence.of("@; exec cat");
@@ -45,8 +45,39 @@ fn agent_killed<C: Conversation>(place: Place) {
 #[test]
 fn a_killed_agent_is_known_to_the_client_within_two_seconds() {
     for place in [Place::Socket, Place::Port] {
-        agent_killed::<ByHand>(place);
-        agent_killed::<ByLibrary>(place);
+        for more in [&[][..], &THROUGH] {
+            agent_killed::<ByHand>(place, more);
+            agent_killed::<ByLibrary>(place, more);
+        }
+    }
+}
+
+#[test]
+fn a_killed_guest_ends_the_terminal_and_its_command_and_the_next_one_starts() {
+    for (name, cmd, _) in COMMANDS {
+        let scene = Scene::new(Place::Socket, &THROUGH);
+        let presence = Presence::new(&scene.room, name);
+        let mut terminal =
+            Terminal::start(ByHand::open(&scene.socket(), None), &presence.of(cmd), 80, 24);
+        terminal.sees("[ready]");
+        let guests = children(scene.bridge.id());
+        assert_eq!(guests.len(), 1, "{guests:?}");
+        let killed = Instant::now();
+        assert!(kill("KILL", guests[0].parse().unwrap()));
+        // No close frame: a session that broke does not look like one that ended.
+        assert_eq!(terminal.conversation.receive(), Came::End, "{name}");
+        let known = killed.elapsed();
+        assert!(known < KNOWN, "{name}: known after {known:?}");
+        gone_within_two_seconds(&presence, killed, name);
+        // A bridge whose link comes back serves again, and replays nothing.
+        let mut next =
+            Terminal::start(ByHand::open(&scene.socket(), None), crate::terminal::SHELL, 80, 24);
+        next.sees("[ready]");
+        next.types("exit 5\n");
+        assert_eq!(next.exit(), 5);
+        let upgrades = scene.upgrades();
+        assert_eq!(upgrades.len(), 2, "{upgrades:?}");
+        assert_eq!(upgrades[0]["error.type"], "upstream_reset", "{upgrades:?}");
     }
 }
 

@@ -81,7 +81,7 @@ fn a_session_by_node_is_the_same_at_both_ends() {
         ("ws", Place::Socket),
         ("ws", Place::Port),
     ] {
-        let (scene, recorder) = Scene::recorded(place);
+        let (scene, recorder) = Scene::recorded(place, &[]);
         let folder = scene.room.path("node");
         fs::create_dir(&folder).unwrap();
         let mut node = Command::new("node");
@@ -105,7 +105,7 @@ fn a_session_by_python_is_the_same_at_both_ends() {
         return;
     }
     for place in [Place::Socket, Place::Port] {
-        let (scene, recorder) = Scene::recorded(place);
+        let (scene, recorder) = Scene::recorded(place, &[]);
         // Its own end is recorded on its way to the bridge.
         let endpoint = scene.endpoint();
         let before = Recorder::before(&endpoint, &scene.room.path(""), "before");

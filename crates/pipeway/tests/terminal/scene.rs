@@ -50,6 +50,10 @@ impl Agent {
     }
 }
 
+/// A bridge's arguments that lead it through a link, whose guest is the built program.
+pub const THROUGH: [&str; 2] =
+    ["--through", concat!("command:[\"", env!("CARGO_BIN_EXE_pipeway"), "\",\"guest\"]")];
+
 /// Everything for one test on this system.
 pub struct Scene {
     pub room: Room,
@@ -67,11 +71,11 @@ impl Scene {
     }
 
     /// The same with a recorder between the two.
-    pub fn recorded(place: Place) -> (Self, Recorder) {
+    pub fn recorded(place: Place, more: &[&str]) -> (Self, Recorder) {
         let room = Room::new();
         let agent = Agent::start(&room, place);
         let recorder = Recorder::before(&agent.endpoint, room.path("").as_path(), "recorder");
-        let bridge = bridge(&room, &recorder.endpoint, &[]);
+        let bridge = bridge(&room, &recorder.endpoint, more);
         (Scene { room, agent, bridge }, recorder)
     }
 
