@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: the bridge beside other proxies, in one run. docs/benchmarks.md tells
 //! what is measured and how.
 
+mod link;
 mod machine;
 mod mux;
 mod processes;
@@ -18,6 +19,7 @@ use way::{Server, Way};
 const HELP: &str = "\
 cargo xtask bench [OPTION...]
 cargo xtask bench mux [OPTION...]   the multiplexer instead: `bench mux --help`
+cargo xtask bench link [OPTION...]  links instead: `bench link --help`
 
   --rounds N        how often everything is measured; the medians are told [default: 5]
   --seconds N       how long each measurement of small exchanges takes [default: 3]
@@ -34,8 +36,10 @@ cargo xtask bench mux [OPTION...]   the multiplexer instead: `bench mux --help`
 ///
 /// A sentence that says what could not be measured.
 pub fn run(arguments: &[String]) -> Result<(), String> {
-    if let Some(("mux", rest)) = arguments.split_first().map(|(first, rest)| (&**first, rest)) {
-        return mux::run(rest);
+    match arguments.split_first().map(|(first, rest)| (&**first, rest)) {
+        Some(("mux", rest)) => return mux::run(rest),
+        Some(("link", rest)) => return link::run(rest),
+        _ => {}
     }
     let Some(options) = Options::parse(arguments)? else {
         print!("{HELP}");

@@ -5,6 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use crate::poll::Poll;
+use crate::serve::ECHOED;
 use crate::websocket::{self, SERVER_FRAME};
 
 /// What is exchanged.
@@ -12,7 +13,16 @@ use crate::websocket::{self, SERVER_FRAME};
 pub enum Exchange {
     Get,
     GetAndClose,
+    /// A byte and its echo, over a connection of its own.
+    Byte,
     Message,
+}
+
+impl Exchange {
+    /// A connection of its own for each exchange is part of what that exchange takes.
+    fn closes(self) -> bool {
+        matches!(self, Exchange::GetAndClose | Exchange::Byte)
+    }
 }
 
 const GET: &[u8] = b"GET /small HTTP/1.1\r\nHost: localhost\r\nUser-Agent: load\r\n\
@@ -34,6 +44,7 @@ pub fn run(exchange: Exchange, socket: &str, connections: u64, seconds: u64) -> 
     let message = match exchange {
         Exchange::Get => GET.to_vec(),
         Exchange::GetAndClose => GET_AND_CLOSE.to_vec(),
+        Exchange::Byte => vec![ECHOED],
         Exchange::Message => websocket::client_frame().to_vec(),
     };
     let mut poll = Poll::new()?;
@@ -43,7 +54,7 @@ pub fn run(exchange: Exchange, socket: &str, connections: u64, seconds: u64) -> 
     let start = Instant::now();
     for (token, connection) in all.iter_mut().enumerate() {
         poll.add(&connection.stream, token)?;
-        connection.send(&message)?;
+        connection.send(exchange, &message)?;
     }
     let mut latencies: Vec<u32> = Vec::with_capacity(1 << 20);
     let mut ready = Vec::new();
@@ -60,12 +71,12 @@ pub fn run(exchange: Exchange, socket: &str, connections: u64, seconds: u64) -> 
             }
             let took = connection.sent.elapsed().as_nanos();
             latencies.push(u32::try_from(took).unwrap_or(u32::MAX));
-            if exchange == Exchange::GetAndClose {
+            if exchange.closes() {
                 // Closing the old one takes it out of the poll.
                 *connection = open(exchange, socket)?;
                 poll.add(&connection.stream, token)?;
             }
-            connection.send(&message)?;
+            connection.send(exchange, &message)?;
         }
     }
     let seconds = start.elapsed().as_secs_f64();
@@ -82,11 +93,10 @@ pub fn run(exchange: Exchange, socket: &str, connections: u64, seconds: u64) -> 
 }
 
 fn open(exchange: Exchange, socket: &str) -> io::Result<Connection> {
-    // A connection of its own for each exchange is part of what that exchange takes.
     let sent = Instant::now();
     let stream = match exchange {
         Exchange::Message => websocket::connect(socket)?,
-        Exchange::Get | Exchange::GetAndClose => UnixStream::connect(socket)?,
+        _ => UnixStream::connect(socket)?,
     };
     stream.set_nonblocking(true)?;
     Ok(Connection { stream, received: Vec::new(), sent })
@@ -94,8 +104,8 @@ fn open(exchange: Exchange, socket: &str) -> io::Result<Connection> {
 
 impl Connection {
     /// So little always fits.
-    fn send(&mut self, message: &[u8]) -> io::Result<()> {
-        if message != GET_AND_CLOSE {
+    fn send(&mut self, exchange: Exchange, message: &[u8]) -> io::Result<()> {
+        if !exchange.closes() {
             self.sent = Instant::now();
         }
         self.stream.write_all(message)
@@ -119,6 +129,7 @@ impl Connection {
             Exchange::Message => whole.len() >= SERVER_FRAME,
             Exchange::Get => is_complete(whole)?,
             Exchange::GetAndClose => ended && is_complete(whole)?,
+            Exchange::Byte => whole == [ECHOED],
         };
         if complete {
             self.received.clear();

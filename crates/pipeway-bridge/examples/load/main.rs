@@ -23,6 +23,7 @@ const USAGE: &str = "\
 load serve SOCKET                        the upstream; prints `ready`
 load get   SOCKET CONNECTIONS SECONDS    GETs over connections that are kept
 load close SOCKET CONNECTIONS SECONDS    GETs, each over its own connection
+load byte  SOCKET CONNECTIONS SECONDS    a byte and its echo, each over its own connection
 load ws    SOCKET CONNECTIONS SECONDS    WebSocket messages, each sent after the last one's echo
 load down  SOCKET BYTES                  one answer with a body of so many bytes
 load up    SOCKET BYTES                  one request with a body of so many bytes
@@ -54,6 +55,9 @@ fn run(arguments: &[&str]) -> std::io::Result<()> {
         }
         ["close", socket, connections, seconds] => {
             exchange::run(Exchange::GetAndClose, socket, number(connections)?, number(seconds)?)
+        }
+        ["byte", socket, connections, seconds] => {
+            exchange::run(Exchange::Byte, socket, number(connections)?, number(seconds)?)
         }
         ["ws", socket, connections, seconds] => {
             exchange::run(Exchange::Message, socket, number(connections)?, number(seconds)?)

@@ -1,4 +1,5 @@
-//! The upstream: small answers, bodies of any size both ways, WebSocket echo.
+//! The upstream: small answers, bodies of any size both ways, the echo of a WebSocket's messages and
+//! of a byte.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -8,6 +9,9 @@ use crate::poll::{Interest, Poll};
 use crate::websocket::{self, CLIENT_FRAME, SERVER_FRAME};
 
 const LISTENER: usize = usize::MAX;
+
+/// A byte that no request begins with: it comes back as it is.
+pub const ECHOED: u8 = 0;
 
 /// What is read and written at once.
 const CHUNK: usize = 256 << 10;
@@ -141,6 +145,10 @@ impl Connection {
                 self.stream.write_all(SMALL)?;
             }
             return Ok(taken as usize);
+        }
+        if data[0] == ECHOED {
+            self.stream.write_all(&[ECHOED])?;
+            return Ok(1);
         }
         let Some(end) = memchr::memmem::find(data, b"\r\n\r\n") else { return Ok(0) };
         self.answer(&data[..end])?;

@@ -1,0 +1,325 @@
+//! `cargo xtask bench link`: the bridge with a link beside a process for each connection, in one
+//! run. docs/benchmarks.md tells what is measured and how.
+
+mod report;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::processes::{Folder, Processors, pinned};
+use super::way::Server;
+use super::{Bench, Told, machine};
+
+const HELP: &str = "\
+cargo xtask bench link [OPTION...]
+
+  --rounds N        how often everything is measured; the medians are told [default: 5]
+  --seconds N       how long each measurement of set-ups takes [default: 2]
+  --quick           a smoke run: one round, one second, few bytes
+  --pipeway FILE    measure this program instead of building it
+  --markdown FILE   write the tables into this page, between its `bench link` marks
+";
+
+/// Reads the arguments and runs.
+///
+/// # Errors
+///
+/// A sentence that says what could not be measured.
+pub fn run(arguments: &[String]) -> Result<(), String> {
+    let Some(options) = Options::parse(arguments)? else {
+        print!("{HELP}");
+        return Ok(());
+    };
+    if !cfg!(target_os = "linux") {
+        return Err("the benchmark runs on Linux: it needs taskset and epoll".to_owned());
+    }
+    let run = Run::set_up(&options)?;
+    let report = report::markdown(&options, &run.versions(), &run.measure()?)?;
+    print!("{report}");
+    if let Some(page) = &options.markdown {
+        super::report::write_into(page, "bench link", &report)?;
+        eprintln!("written into {}", page.display());
+    }
+    Ok(())
+}
+
+#[derive(Debug)]
+struct Options {
+    rounds: usize,
+    seconds: u64,
+    bytes: u64,
+    pipeway: Option<PathBuf>,
+    markdown: Option<PathBuf>,
+    /// Of the machine, before anything was built or measured.
+    load_average: String,
+}
+
+impl Options {
+    /// `None` where only help was asked for.
+    fn parse(arguments: &[String]) -> Result<Option<Self>, String> {
+        let mut options = Options {
+            rounds: 5,
+            seconds: 2,
+            bytes: 1 << 30,
+            pipeway: None,
+            markdown: None,
+            load_average: machine::load_average(),
+        };
+        let mut arguments = arguments.iter();
+        while let Some(argument) = arguments.next() {
+            let mut value =
+                || arguments.next().ok_or_else(|| format!("`{argument}` wants a value\n\n{HELP}"));
+            let number = |text: &String| match text.parse::<u32>() {
+                Ok(number) if number > 0 => Ok(number),
+                _ => Err(format!("`{text}` after `{argument}` is no number from 1")),
+            };
+            match argument.as_str() {
+                "--rounds" => options.rounds = number(value()?)? as usize,
+                "--seconds" => options.seconds = u64::from(number(value()?)?),
+                "--quick" => {
+                    (options.rounds, options.seconds, options.bytes) = (1, 1, 64 << 20);
+                }
+                "--pipeway" => options.pipeway = Some(PathBuf::from(value()?)),
+                "--markdown" => options.markdown = Some(PathBuf::from(value()?)),
+                "help" | "-h" | "--help" => return Ok(None),
+                other => return Err(format!("there is no option `{other}`\n\n{HELP}")),
+            }
+        }
+        Ok(Some(options))
+    }
+}
+
+/// How a connection gets to the upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Direct,
+    /// A bridge, and one guest that carries all connections.
+    Link,
+    /// A process of `pipeway nc` for each.
+    Nc,
+    /// A process of socat for each.
+    Socat,
+}
+
+const WAYS: [Way; 4] = [Way::Direct, Way::Link, Way::Nc, Way::Socat];
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Way::Direct => "direct",
+            Way::Link => "link",
+            Way::Nc => "a `pipeway nc` each",
+            Way::Socat => "a `socat` each",
+        })
+    }
+}
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Workload {
+    /// Connections for a byte there and back, so many at once.
+    SetUp(u32),
+    /// Many bytes from the upstream over one connection.
+    Down,
+    /// Many bytes to the upstream over one connection.
+    Up,
+}
+
+const WORKLOADS: [Workload; 4] =
+    [Workload::SetUp(1), Workload::SetUp(16), Workload::Down, Workload::Up];
+
+/// One measurement. What a workload does not have is not a number.
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    /// Set-ups a second, or bytes a second.
+    rate: f64,
+    p50_us: f64,
+    p99_us: f64,
+}
+
+/// Everything that was measured, once for each round.
+type Results = Vec<(Way, Workload, Vec<Sample>)>;
+
+struct Run<'a> {
+    options: &'a Options,
+    processors: Processors,
+    folder: Folder,
+    load: PathBuf,
+    program: PathBuf,
+    socat: PathBuf,
+    upstream: Server,
+}
+
+impl<'a> Run<'a> {
+    fn set_up(options: &'a Options) -> Result<Self, String> {
+        let socat = machine::find("socat").ok_or(
+            "socat is not installed, which starts the processes (Debian's package: socat)",
+        )?;
+        let processors = Processors::choose()?;
+        let mut built = vec!["--package", "pipeway-bridge", "--example", "load"];
+        if options.pipeway.is_none() {
+            built.extend(["--package", "pipeway", "--bin", "pipeway"]);
+        }
+        let built = super::build(&built)?;
+        let program = match &options.pipeway {
+            Some(program) => std::path::absolute(program)
+                .map_err(|error| format!("{}: {error}", program.display()))?,
+            None => built.join("pipeway"),
+        };
+        let folder = Folder::make()?;
+        let load = built.join("examples/load");
+        let socket = folder.path().join("upstream.sock");
+        let mut command = pinned(processors.load, &load);
+        command.arg("serve").arg(&socket);
+        let upstream = Server::start(command, socket, folder.path().join("upstream.log"))?;
+        Ok(Run { options, processors, folder, load, program, socat, upstream })
+    }
+
+    /// The programs' own words on their versions.
+    fn versions(&self) -> String {
+        let told = |program: &Path, flag: &str| {
+            let output = Command::new(program).arg(flag).output().ok();
+            output
+                .map(|told| String::from_utf8_lossy(&told.stdout).into_owned())
+                .unwrap_or_default()
+        };
+        let pipeway = told(&self.program, "--version");
+        let socat = told(&self.socat, "-V");
+        let socat = socat.lines().find_map(|line| line.strip_prefix("socat version "));
+        let socat = socat.and_then(|rest| rest.split_whitespace().next()).unwrap_or("unknown");
+        format!("{}; socat {socat}", pipeway.lines().next().unwrap_or("pipeway"))
+    }
+
+    fn measure(&self) -> Result<Results, String> {
+        let mut servers = Vec::new();
+        for way in WAYS {
+            servers.push(self.start(way)?);
+        }
+        let mut results: Results = Vec::new();
+        for workload in WORKLOADS {
+            results.extend(WAYS.map(|way| (way, workload, Vec::new())));
+        }
+        for round in 0..self.options.rounds {
+            for (those, workload) in results.chunks_mut(WAYS.len()).zip(WORKLOADS) {
+                eprintln!("round {} of {}: {workload:?}", round + 1, self.options.rounds);
+                for at in 0..WAYS.len() {
+                    // Each comes first in its turn.
+                    let at = (at + round) % WAYS.len();
+                    let (way, _, samples) = &mut those[at];
+                    let server = servers[at].as_ref().unwrap_or(&self.upstream);
+                    let sample = self.sample(workload, server.socket()).map_err(|error| {
+                        format!("{way}, {workload:?}: {error}\n{}", server.log())
+                    })?;
+                    samples.push(sample);
+                }
+            }
+        }
+        Ok(results)
+    }
+
+    /// `None` for the way with nothing between.
+    fn start(&self, way: Way) -> Result<Option<Server>, String> {
+        let own = |ending: &str| self.folder.path().join(format!("{way:?}.{ending}"));
+        let socket = own("sock");
+        let upstream = format!("unix:{}", self.upstream.socket().display());
+        let program = self.program.display();
+        let command = match way {
+            Way::Direct => None,
+            Way::Link => {
+                let mut command = pinned(self.processors.proxy, &self.program);
+                command.args(["bridge", "--raw", "--listen"]);
+                command.arg(format!("unix:{}", socket.display())).args(["--to", &upstream]);
+                command.arg("--through").arg(format!("command:[\"{program}\",\"guest\"]"));
+                Some(command)
+            }
+            Way::Nc => Some(self.each(&socket, &format!("{program} nc {upstream}"))),
+            Way::Socat => {
+                let path = self.upstream.socket().display();
+                let socat = self.socat.display();
+                Some(self.each(&socket, &format!("{socat} -b {BUFFER} - UNIX-CONNECT:{path}")))
+            }
+        };
+        let server =
+            command.map(|command| Server::start(command, socket, own("log"))).transpose()?;
+        let reached = server.as_ref().unwrap_or(&self.upstream);
+        // A socket's file is there before anybody listens, and the bridge before its link is up.
+        Bench::until_served(|| self.load(reached.socket(), &["byte", "1", "1"]))
+            .map_err(|error| format!("{way} does not serve: {error}\n{}", reached.log()))?;
+        Ok(server)
+    }
+
+    /// A process of `command` for each connection.
+    fn each(&self, socket: &Path, command: &str) -> Command {
+        let mut socat = pinned(self.processors.proxy, &self.socat);
+        // With its own five, connections that come at once would wait for the listener.
+        socat.args(["-b", BUFFER]);
+        socat.arg(format!("UNIX-LISTEN:{},fork,backlog=128", socket.display()));
+        socat.arg(format!("EXEC:\"{command}\""));
+        socat
+    }
+
+    fn sample(&self, workload: Workload, socket: &Path) -> Result<Sample, String> {
+        let (what, amounts) = match workload {
+            Workload::SetUp(at_once) => ("byte", vec![u64::from(at_once), self.options.seconds]),
+            Workload::Down => ("down", vec![self.options.bytes]),
+            Workload::Up => ("up", vec![self.options.bytes]),
+        };
+        let amounts: Vec<String> = amounts.iter().map(u64::to_string).collect();
+        let mut arguments = vec![what];
+        arguments.extend(amounts.iter().map(String::as_str));
+        let told = self.load(socket, &arguments)?;
+        let seconds = told.number("seconds")?;
+        Ok(match workload {
+            Workload::SetUp(_) => Sample {
+                rate: told.number("exchanges")? / seconds,
+                p50_us: told.number("p50_us")?,
+                p99_us: told.number("p99_us")?,
+            },
+            Workload::Down | Workload::Up => Sample {
+                rate: self.options.bytes as f64 / seconds,
+                p50_us: f64::NAN,
+                p99_us: f64::NAN,
+            },
+        })
+    }
+
+    /// Runs the load: its first argument, the socket, and the rest.
+    fn load(&self, socket: &Path, arguments: &[&str]) -> Result<Told, String> {
+        let mut command = pinned(self.processors.load, &self.load);
+        command.arg(arguments[0]).arg(socket).args(&arguments[1..]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let output = command.output().map_err(|error| format!("taskset: {error}"))?;
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned());
+        }
+        Ok(Told(String::from_utf8_lossy(&output.stdout).into_owned()))
+    }
+}
+
+/// The size of socat's buffer: the bridge's. With its own 8 KiB socat is slower.
+const BUFFER: &str = "131072";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Option<Options>, String> {
+        Options::parse(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn options_are_read() {
+        let options = parse("--quick --rounds 2 --pipeway p --markdown a.md").unwrap().unwrap();
+        assert_eq!((options.rounds, options.seconds, options.bytes), (2, 1, 64 << 20));
+        assert_eq!(options.pipeway, Some(PathBuf::from("p")));
+        assert!(parse("--help").unwrap().is_none());
+    }
+
+    #[test]
+    fn what_is_no_option_is_refused() {
+        for line in ["--fast", "--rounds", "--seconds 0", "--without socat"] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Tables of medians, with the ratios of the link to a process for each connection.
+
+use std::fmt::Write as _;
+
+use super::super::machine;
+use super::super::report::{median, number};
+use super::{Options, Results, Sample, WAYS, Way, Workload};
+
+type Field = fn(&Sample) -> f64;
+
+const RATE: Field = |sample| sample.rate;
+const MEBIBYTES: Field = |sample| sample.rate / (1 << 20) as f64;
+const P50: Field = |sample| sample.p50_us;
+const P99: Field = |sample| sample.p99_us;
+
+/// All of it as Markdown.
+pub fn markdown(options: &Options, versions: &str, results: &Results) -> Result<String, String> {
+    let mut out = String::new();
+    let rounds = match options.rounds {
+        1 => "1 round".to_owned(),
+        count => format!("medians of {count} rounds"),
+    };
+    let mut line = |text: String| out.push_str(&(text + "\n"));
+    line(format!("Measured {} on {}.", machine::date()?, machine::describe()));
+    line(format!(
+        "{versions}; {rounds}, {} s or {} MiB each.",
+        options.seconds,
+        options.bytes >> 20
+    ));
+    line(format!(
+        "Load average at the start {}, at the end {}; the rates of \"direct\" varied by up to {:.0} % \
+         between the rounds, those of the others by up to {:.0} %.",
+        options.load_average,
+        machine::load_average(),
+        spread(results, |way| way == Way::Direct) * 100.0,
+        spread(results, |way| way != Way::Direct) * 100.0
+    ));
+    for (workload, head) in
+        [(Workload::SetUp(1), "Set-up, one by one"), (Workload::SetUp(16), "Set-up, 16 at once")]
+    {
+        table(&mut out, head, "a second | p50 µs | p99 µs | link / it | its p50 / link's");
+        for way in WAYS {
+            let of = |way, field| of(results, way, workload, field);
+            row(
+                &mut out,
+                way,
+                &[
+                    number(of(way, RATE), 0),
+                    number(of(way, P50), 0),
+                    number(of(way, P99), 0),
+                    number(of(Way::Link, RATE) / of(way, RATE), 2),
+                    number(of(way, P50) / of(Way::Link, P50), 2),
+                ],
+            );
+        }
+    }
+    let head = format!("One session, {} MiB", options.bytes >> 20);
+    table(&mut out, &head, "down MiB/s | up MiB/s | down link / it | up link / it");
+    for way in WAYS {
+        let of = |way, workload| of(results, way, workload, MEBIBYTES);
+        let (down, up) = (of(way, Workload::Down), of(way, Workload::Up));
+        row(
+            &mut out,
+            way,
+            &[
+                number(down, 0),
+                number(up, 0),
+                number(of(Way::Link, Workload::Down) / down, 2),
+                number(of(Way::Link, Workload::Up) / up, 2),
+            ],
+        );
+    }
+    Ok(out)
+}
+
+fn of(results: &Results, way: Way, workload: Workload, field: Field) -> f64 {
+    let found = results.iter().find(|result| (result.0, result.1) == (way, workload));
+    median(found.map(|result| result.2.iter().map(field).collect()).unwrap_or_default())
+}
+
+/// By how much the rates of those ways differ between rounds at most, as a part of the median.
+fn spread(results: &Results, those: fn(Way) -> bool) -> f64 {
+    let spreads = results.iter().filter(|result| those(result.0)).map(|(_, _, samples)| {
+        let rates: Vec<f64> = samples.iter().map(RATE).collect();
+        let low = rates.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = rates.iter().copied().fold(0.0, f64::max);
+        (high - low) / median(rates)
+    });
+    spreads.fold(0.0, f64::max)
+}
+
+fn table(out: &mut String, head: &str, columns: &str) {
+    let rules = "|---:".repeat(columns.split('|').count());
+    // Writing to a String cannot fail.
+    let _ = write!(out, "\n### {head}\n\n| way | {columns} |\n|---{rules}|\n");
+}
+
+fn row(out: &mut String, way: Way, cells: &[String]) {
+    // Writing to a String cannot fail.
+    let _ = writeln!(out, "| {way} | {} |", cells.join(" | "));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sampled(rate: f64, p50_us: f64) -> Sample {
+        Sample { rate, p50_us, p99_us: f64::NAN }
+    }
+
+    #[test]
+    fn the_ratios_are_those_of_the_link_to_the_way_of_the_row() {
+        let options = Options::parse(&["--quick".to_owned()]).unwrap().unwrap();
+        let results = vec![
+            (Way::Link, Workload::SetUp(1), vec![sampled(900.0, 10.0)]),
+            (Way::Socat, Workload::SetUp(1), vec![sampled(30.0, 200.0)]),
+        ];
+        let report = markdown(&options, "", &results).unwrap();
+        assert!(report.contains("| a `socat` each | 30 | 200 |  | 30.00 | 20.00 |\n"), "{report}");
+    }
+
+    #[test]
+    fn the_spread_is_that_of_the_ways_asked_for() {
+        let rates = |rates: [f64; 3]| rates.map(|rate| sampled(rate, f64::NAN)).to_vec();
+        let results = vec![
+            (Way::Direct, Workload::Down, rates([9.0, 10.0, 12.0])),
+            (Way::Link, Workload::Down, rates([10.0, 10.0, 11.0])),
+        ];
+        assert_eq!(spread(&results, |way| way == Way::Direct), 0.3);
+        assert_eq!(spread(&results, |way| way != Way::Direct), 0.1);
+    }
+}
