@@ -1,5 +1,6 @@
 //! Docker's client and Podman's service of Docker's API, with a bridge and a link between them.
 
+use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
@@ -30,7 +31,7 @@ impl Podman {
         podman.stderr(std::fs::File::create(&said).unwrap());
         let mut podman = Podman { endpoint, service: podman.spawn().unwrap() };
         let begin = Instant::now();
-        while !socket.exists() {
+        while UnixStream::connect(&socket).is_err() {
             let ended = podman.service.try_wait().unwrap();
             assert!(
                 ended.is_none() && begin.elapsed() < WATCHDOG,

@@ -257,13 +257,14 @@ pub fn until_gone(pid: u32) {
     }
 }
 
-/// Waits until there is such a file, or a socket.
+/// Waits until somebody listens at a socket. That it is there is not enough: it is bound first, and
+/// refuses until it is listened at.
 #[cfg(unix)]
 #[track_caller]
 pub fn wait_for(path: &Path) {
     let begin = std::time::Instant::now();
-    while !path.exists() {
-        assert!(begin.elapsed() < WATCHDOG, "{} does not come", path.display());
+    while std::os::unix::net::UnixStream::connect(path).is_err() {
+        assert!(begin.elapsed() < WATCHDOG, "nobody listens at {}", path.display());
         thread::yield_now();
     }
 }
