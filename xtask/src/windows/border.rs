@@ -23,7 +23,7 @@ impl Kit {
         let mut tests = Command::new(nextest);
         // What the step `tests` of the test command built is taken as it is.
         tests.args(["nextest", "run", "--workspace", "--all-features", "--locked"]);
-        tests.args(["--test", "terminal", "--test", "border"]);
+        tests.args(["--test", "terminal", "--test", "border", "--test", "ends"]);
         tests.args(["--run-ignored", "only", "--no-tests", "fail"]);
         tests.current_dir(&self.root);
         let built = self.out.join(TARGET).join("debug");

@@ -257,6 +257,34 @@ pub fn until_gone(pid: u32) {
     }
 }
 
+/// Whether a test can't be, for want of a program, which it says. On a machine that has everything that the tests
+/// need (`PIPEWAY_REQUIRE_INTEROP=1`), as a Debian is made to, that is a failure.
+#[cfg(unix)]
+#[track_caller]
+pub fn is_left_out(programs: &[&str]) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let has = |name: &&&str| !std::env::split_paths(&path).any(|dir| dir.join(name).is_file());
+    let missing: Vec<_> = programs.iter().filter(has).collect();
+    let is_required = std::env::var("PIPEWAY_REQUIRE_INTEROP").is_ok_and(|value| value == "1");
+    let is_required = is_required && Path::new("/etc/debian_version").exists();
+    assert!(missing.is_empty() || !is_required, "missing: {missing:?}");
+    if !missing.is_empty() {
+        eprintln!("left out, for want of {missing:?}");
+    }
+    !missing.is_empty()
+}
+
+/// Waits until something is at a path, such as the socket of a program that tells nothing.
+#[cfg(unix)]
+#[track_caller]
+pub fn wait_for(path: &Path) {
+    let begin = std::time::Instant::now();
+    while !path.exists() {
+        assert!(begin.elapsed() < WATCHDOG, "{} does not come", path.display());
+        std::thread::yield_now();
+    }
+}
+
 /// Everything that a program writes there, when it has closed it, which it does by ending.
 fn all_of(mut from: impl Read + Send + 'static) -> mpsc::Receiver<Vec<u8>> {
     let (all_tx, all_rx) = mpsc::channel();

@@ -4,30 +4,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::harness::{Room, Running, WATCHDOG, run};
-
-/// Whether a test can't be, for want of a program. On a machine that has everything that the tests
-/// need (`PIPEWAY_REQUIRE_INTEROP=1`), as a Debian is made to, that is a failure.
-fn is_left_out(programs: &[&str]) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let has = |name: &&&str| !std::env::split_paths(&path).any(|dir| dir.join(name).is_file());
-    let missing: Vec<_> = programs.iter().filter(has).collect();
-    let is_required = std::env::var("PIPEWAY_REQUIRE_INTEROP").is_ok_and(|value| value == "1");
-    let is_required = is_required && Path::new("/etc/debian_version").exists();
-    assert!(missing.is_empty() || !is_required, "missing: {missing:?}");
-    if !missing.is_empty() {
-        eprintln!("left out, for want of {missing:?}");
-    }
-    !missing.is_empty()
-}
-
-fn wait_for(path: &Path) {
-    let begin = std::time::Instant::now();
-    while !path.exists() {
-        assert!(begin.elapsed() < WATCHDOG, "{} does not come", path.display());
-        std::thread::yield_now();
-    }
-}
+use crate::harness::{Room, Running, WATCHDOG, is_left_out, run, wait_for};
 
 /// socat, listening at a socket and starting `pipeway nc ENDPOINT` for each connection, with a
 /// socket or pipes as its standard streams.
