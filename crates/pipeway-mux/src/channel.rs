@@ -349,7 +349,13 @@ impl Drop for ReadHalf {
     fn drop(&mut self) {
         // The last half ends it altogether.
         if Arc::strong_count(&self.core) > 1 {
-            self.core.shared.with(|state| state.connection.stop_reading(self.core.key));
+            // A piece that is half read is acknowledged too: who ignores that nobody reads would
+            // wait for it.
+            let length = std::mem::take(&mut self.reading.length);
+            self.core.shared.with(|state| {
+                state.connection.stop_reading(self.core.key);
+                state.connection.acknowledge(self.core.key, length);
+            });
         }
     }
 }

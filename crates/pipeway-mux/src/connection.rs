@@ -373,4 +373,14 @@ impl Connection {
     pub(crate) fn channels(&self) -> usize {
         self.records.len()
     }
+
+    /// How many bytes of content are kept, and how many of them for channels that are over here
+    /// and that nobody holds.
+    pub(crate) fn kept(&self) -> (usize, usize) {
+        self.records.iter().fold((0, 0), |(all, forgotten), (_, record)| {
+            let over = !record.held && matches!(record.phase, Phase::Closing | Phase::Gone);
+            let length = record.inbox.len();
+            (all + length, forgotten + if over { length } else { 0 })
+        })
+    }
 }

@@ -30,7 +30,7 @@ pub(crate) enum Code {
 }
 
 impl Code {
-    fn of(number: i128) -> Option<Self> {
+    pub(crate) fn of(number: i128) -> Option<Self> {
         Some(match number {
             0 => Code::Offer,
             1 => Code::OfferAccepted,

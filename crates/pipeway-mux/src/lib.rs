@@ -60,6 +60,8 @@ mod connection;
 mod driver;
 mod error;
 mod frame;
+#[doc(hidden)]
+pub mod fuzzing;
 mod handshake;
 mod id;
 mod msgpack;

@@ -239,6 +239,7 @@ fn looking_at_an_idle_pipe_finds_its_half_close() {
 }
 
 #[test]
+#[ignore = "Wine: a flush that waits for a reader is not called off"]
 fn an_end_that_nobody_reads_can_be_given_up() {
     run(async {
         let mut listener = listen_by_messages();

@@ -11,7 +11,7 @@ use std::{env, fs};
 
 /// The libraries that others depend on.
 const LIBRARIES: &[&str] =
-    &["pipeway-agent", "pipeway-bridge", "pipeway-telemetry", "pipeway-transport"];
+    &["pipeway-agent", "pipeway-bridge", "pipeway-mux", "pipeway-telemetry", "pipeway-transport"];
 
 /// The real rustdoc; where it is set, this program is cargo's rustdoc.
 const RUSTDOC: &str = "PIPEWAY_API_RUSTDOC";

@@ -39,3 +39,13 @@ fn heads_of_answers_are_passed_on_with_one_meaning() {
 fn chunked_bodies_end_where_others_see_their_end() {
     over_the_corpus("chunked", targets::chunked);
 }
+
+#[test]
+fn frames_are_read_alike_in_one_piece_and_in_many() {
+    over_the_corpus("mux_frames", targets::mux_frames);
+}
+
+#[test]
+fn a_multiplexed_connection_keeps_the_order_of_its_channels_lives() {
+    over_the_corpus("mux_connection", targets::mux_connection);
+}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pipeway_transport::{HalfClose, Probe};
+use pipeway_transport::HalfClose;
 use serde_json::Value;
 use tokio::time::{Instant, advance};
 
@@ -231,6 +231,7 @@ fn an_upstream_that_dies_after_the_clients_end_closes_the_client() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "Wine: a reset is read as an orderly end")]
 fn a_reset_of_the_upstream_is_told_as_one() {
     run(async {
         let mut rig = raw_to_tcp();
@@ -258,7 +259,7 @@ fn one_more_than_a_user_may_have_is_closed_and_nothing_is_connected_for_it() {
         assert_eq!(event["end"], "refused");
         first.send("x").await;
         upstream.expect("x").await;
-        assert_eq!(first.stream().probe(), Probe::Quiet);
+        assert_eq!(first.stream().probe(), pipeway_transport::Probe::Quiet);
         drop((first, upstream));
         rig.upstream_saw_nothing().await;
     });

@@ -178,6 +178,8 @@ impl Connection {
             let record = &mut self.records[key];
             record.theirs = Some(Err(ChannelError::Overrun));
             self.terminate_with(key, Err(ChannelError::Overrun), Some(text));
+            // Where nobody had accepted it, nobody will read what came.
+            self.forget_if_over(key);
             return Ok(());
         }
         self.receiving = Some(key);
@@ -300,7 +302,8 @@ impl Connection {
             return Ok(());
         }
         let had_room = record.send.room() > 0;
-        record.send.adjust(window);
+        // The largest number stands for no window at all.
+        record.send.adjust(window.min(u64::MAX - 1));
         if !had_room && record.send.room() > 0 {
             self.events.push(Event::Writable(key));
         }

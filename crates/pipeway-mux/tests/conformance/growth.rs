@@ -153,6 +153,43 @@ fn case_84_a_peer_that_knows_nothing_of_it_is_let_go_on() {
 }
 
 #[test]
+fn case_84_what_was_half_read_when_its_reader_left_is_acknowledged() {
+    each(&WINDOWED, async |version| {
+        let (mux, mut wire) = even(version).await;
+        wire.offer(1, "test", 1_000).await;
+        let channel = mux.accept("test", ChannelOptions::window(100)).await.unwrap();
+        wire.expect_accepted(1, 100).await;
+        wire.send(CONTENT, 1, Of::Sender, &[1; 100]).await;
+        let (mut read, _write) = channel.into_split();
+        assert_eq!(read.read_u8().await.unwrap(), 1);
+        drop(read);
+        wire.expect(READ, 1, Of::Receiver, &[]).await;
+        wire.expect(PROCESSED, 1, Of::Receiver, &array(100)).await;
+    });
+}
+
+#[test]
+fn case_81_the_largest_window_is_still_one() {
+    each(&WINDOWED, async |version| {
+        let (mux, mut wire) = odd(version).await;
+        let mut channel = offered(&mux, &mut wire, 10).await;
+        let writing = tokio::spawn(async move {
+            channel.write_all(&[1; 20]).await.unwrap();
+            channel
+        });
+        wire.expect(CONTENT, 1, Of::Sender, &[1; 10]).await;
+        wire.expect(GROW, 1, Of::Sender, &[]).await;
+        wire.send(ADJUST, 1, Of::Receiver, &[&[0x91, 0xcf][..], &[0xff; 8]].concat()).await;
+        wire.expect(CONTENT, 1, Of::Sender, &[1; 10]).await;
+        wire.send(PROCESSED, 1, Of::Receiver, &array(20)).await;
+        wire.expect_nothing().await;
+        let mut channel = writing.await.unwrap();
+        channel.write_all(b"on").await.unwrap();
+        wire.expect(CONTENT, 1, Of::Sender, b"on").await;
+    });
+}
+
+#[test]
 fn a_window_of_nothing_ends_the_connection() {
     each(&WINDOWED, async |version| {
         for payload in [&[0x91, 0x00][..], &[0x91, 0xff], &[]] {

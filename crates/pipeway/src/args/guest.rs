@@ -7,8 +7,8 @@ use super::value;
 
 const HELP: &str = "\
 Speaks with a bridge over standard input and output, and ends when they do. It opens the endpoints
-that the bridge names when the link begins, and nothing else; with --allow, of these only the allowed
-ones. It runs with the rights of whoever starts it.
+that the bridge names when the link begins, and nothing else; with --allow, only those of them that
+are allowed. It runs with the rights of whoever starts it.
 
 Exit codes: 0 the bridge closed the link, or a signal came; 2 started by hand on a terminal, or what
 comes is no link or one of another version; 8 nobody began a link; 9 the link was lost.

@@ -10,6 +10,7 @@
 #[path = "../program/harness.rs"]
 #[allow(dead_code, reason = "the program's own tests use the rest of it")]
 mod harness;
+mod link;
 mod nc;
 mod stand_in;
 mod wine;

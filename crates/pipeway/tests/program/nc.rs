@@ -216,6 +216,7 @@ fn what_is_no_endpoint_is_a_wrong_command_line() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "Wine: a reset is read as an orderly end")]
 fn a_connection_that_is_lost_is_no_end() {
     let room = Room::new();
     let server = Server::at("tcp:127.0.0.1:0", |mut stream| async move {
