@@ -80,7 +80,8 @@ fn the_client_is_served(route: Route, bridge: &[&str], pipe: &[&str]) {
     run(tar, &saved).exits_with(0);
     // The layer is a tar in the image's, in a file or a folder that is named by its hash.
     let mut file = Command::new("sh");
-    let find = "for tar in image/*.tar image/*/*.tar; do tar -xOf $tar file 2>/dev/null && break; done";
+    let find =
+        "for tar in image/*.tar image/*/*.tar; do tar -xOf $tar file 2>/dev/null && break; done";
     file.args(["-c", find]).current_dir(room.path(""));
     let came = run(file, b"").stdout;
     assert!(came == content, "what came down is not what went up: {} bytes", came.len());

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::conversation::{ByHand, ByLibrary, Came, Conversation};
-use crate::harness::Running;
+use crate::harness::{Running, kill};
 use crate::presence::Presence;
-use crate::scene::{Place, Scene, events};
+use crate::scene::{PLACES, Place, Scene, events};
 use crate::terminal::{Terminal, Told, start, told};
 
 /// In what time a death must be known at the other end.
@@ -44,7 +44,7 @@ fn agent_killed<C: Conversation>(place: Place) {
 
 #[test]
 fn a_killed_agent_is_known_to_the_client_within_two_seconds() {
-    for place in [Place::Socket, Place::Port] {
+    for place in PLACES {
         agent_killed::<ByHand>(place);
         agent_killed::<ByLibrary>(place);
     }
@@ -89,7 +89,7 @@ pub fn gone_within_two_seconds(presence: &Presence, since: Instant, what: &str) 
 
 #[test]
 fn a_killed_clients_terminal_is_gone_within_two_seconds() {
-    for place in [Place::Socket, Place::Port] {
+    for place in PLACES {
         let scene = Scene::new(place, &[]);
         for (name, cmd, _) in COMMANDS {
             let presence = Presence::new(&scene.room, name);
@@ -126,7 +126,7 @@ fn a_job_of_an_interactive_shell_is_gone_within_two_seconds() {
 
 #[test]
 fn a_killed_clients_command_is_gone_within_two_seconds() {
-    for place in [Place::Socket, Place::Port] {
+    for place in PLACES {
         let scene = Scene::new(place, &[]);
         for route in ["/v1/execute", "/v1/execute/stream"] {
             for (name, cmd, pty) in COMMANDS {
@@ -150,8 +150,10 @@ fn a_killed_clients_command_is_gone_within_two_seconds() {
 #[test]
 fn a_stopped_bridge_ends_within_its_drain_time_with_a_terminal_open() {
     const DRAIN: Duration = Duration::from_secs(1);
-    for (name, cmd, _) in COMMANDS {
-        let scene = Scene::new(Place::Socket, &["--drain-timeout", "1s"]);
+    // Each takes its drain time.
+    let places = [Place::Socket, Place::Socket, Place::Link];
+    for ((name, cmd, _), place) in COMMANDS.into_iter().zip(places) {
+        let scene = Scene::new(place, &["--drain-timeout", "1s"]);
         let presence = Presence::new(&scene.room, name);
         let mut terminal =
             Terminal::start(ByHand::open(&scene.socket(), None), &presence.of(cmd), 80, 24);
@@ -193,19 +195,45 @@ fn a_terminal_that_ends_while_the_bridge_stops_ends_in_order() {
 
 #[test]
 fn a_killed_bridge_leaves_no_command() {
+    for place in [Place::Port, Place::Link] {
+        for (name, cmd, _) in COMMANDS {
+            let scene = Scene::new(place, &[]);
+            let presence = Presence::new(&scene.room, name);
+            let mut terminal = Terminal::start(
+                ByHand::open(&scene.socket(), scene.token()),
+                &presence.of(cmd),
+                80,
+                24,
+            );
+            terminal.sees("[ready]");
+            let killed = Instant::now();
+            scene.bridge.signal("KILL");
+            assert_eq!(terminal.conversation.receive(), Came::End, "{name}");
+            // Through a link: the guest's input has ended, and so has the guest.
+            gone_within_two_seconds(&presence, killed, name);
+        }
+    }
+}
+
+#[test]
+fn a_killed_guest_is_known_at_both_ends_and_the_next_session_has_a_new_one() {
+    let scene = Scene::new(Place::Link, &[]);
     for (name, cmd, _) in COMMANDS {
-        let scene = Scene::new(Place::Port, &[]);
         let presence = Presence::new(&scene.room, name);
-        let mut terminal = Terminal::start(
-            ByHand::open(&scene.socket(), scene.token()),
-            &presence.of(cmd),
-            80,
-            24,
-        );
+        let mut terminal =
+            Terminal::start(ByHand::open(&scene.socket(), None), &presence.of(cmd), 80, 24);
         terminal.sees("[ready]");
         let killed = Instant::now();
-        scene.bridge.signal("KILL");
+        assert!(kill("KILL", scene.guest()));
+        // No close frame: a session that broke does not look like one that ended.
         assert_eq!(terminal.conversation.receive(), Came::End, "{name}");
+        let known = killed.elapsed();
+        assert!(known < KNOWN, "{name}: known after {known:?}");
         gone_within_two_seconds(&presence, killed, name);
     }
+    let mut terminal = Terminal::start(ByHand::open(&scene.socket(), None), "exit 3", 80, 24);
+    assert_eq!(terminal.exit(), 3);
+    let upgrades = scene.upgrades();
+    let cut = upgrades.iter().filter(|event| event["error.type"] == "upstream_reset").count();
+    assert_eq!((upgrades.len(), cut), (COMMANDS.len() + 1, COMMANDS.len()), "{upgrades:?}");
 }

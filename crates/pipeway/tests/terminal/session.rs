@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::conversation::{ByHand, ByLibrary, Came, Conversation};
 use crate::recorder::{Recorder, Recording};
-use crate::scene::{Place, Scene};
+use crate::scene::{PLACES, Place, Scene};
 use crate::terminal::{SHELL, Terminal};
 use crate::wire::{CLOSE, CONTINUATION, PING, PONG, TEXT, frames, header, split_head};
 
@@ -109,13 +109,15 @@ fn prove<C: Conversation>(place: Place) -> Recording {
     let endpoint = scene.endpoint();
     let upgrades = scene.upgrades();
     assert_eq!(upgrades[0]["peer.pid"], std::process::id());
+    let link = upgrades[0].get("link.mode").and_then(Value::as_str);
+    assert_eq!(link, (place == Place::Link).then_some("stdio"));
     agree(&client, &agent, &upgrades, &Expected::unix(&endpoint, &recorder));
     agent
 }
 
 #[test]
 fn a_session_by_hand_is_the_same_at_both_ends() {
-    for place in [Place::Socket, Place::Port] {
+    for place in PLACES {
         let agent = prove::<ByHand>(place);
         let sent = opcodes(&agent.sent);
         assert!([TEXT, CONTINUATION, PING].iter().all(|opcode| sent.contains(opcode)), "{sent:?}");
@@ -126,7 +128,7 @@ fn a_session_by_hand_is_the_same_at_both_ends() {
 
 #[test]
 fn a_session_by_a_library_is_the_same_at_both_ends() {
-    for place in [Place::Socket, Place::Port] {
+    for place in PLACES {
         let agent = prove::<ByLibrary>(place);
         assert_eq!(opcodes(&agent.sent), [TEXT, PING, TEXT, CLOSE]);
         assert_eq!(opcodes(&agent.got), [TEXT, PONG, TEXT, CLOSE]);
