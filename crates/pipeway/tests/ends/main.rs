@@ -14,6 +14,7 @@ mod exec;
 #[path = "../program/harness.rs"]
 #[allow(dead_code, reason = "the program's own tests use the rest of it")]
 mod harness;
+mod load;
 mod ssh;
 mod way;
 #[path = "../border/wine.rs"]
