@@ -101,6 +101,7 @@ mod mode;
 #[cfg(any(feature = "hyper", feature = "tungstenite"))]
 mod path;
 mod peer;
+mod splice;
 #[cfg(feature = "stdio")]
 pub mod stdio;
 mod stream;
@@ -121,6 +122,7 @@ pub use limit::raise_file_limit;
 pub use listen::{ListenOptions, Listener};
 pub use mode::Mode;
 pub use peer::Peer;
+pub use splice::Splice;
 pub use stream::{Probe, Stream};
 pub use token::Token;
 

@@ -55,6 +55,16 @@ impl Stream {
         Stream { inner: Inner::Link(Box::new(stream)) }
     }
 
+    /// The socket, if it is one.
+    pub(crate) fn socket(&self) -> Option<sys::Socket<'_>> {
+        match &self.inner {
+            Inner::Local(stream) => stream.socket(),
+            Inner::Tcp(stream) => Some(sys::Socket::Tcp(stream)),
+            #[cfg(feature = "link")]
+            Inner::Link(_) => None,
+        }
+    }
+
     /// The kind of transport; through a link, that of the connection at the other side.
     pub fn mode(&self) -> Mode {
         match &self.inner {

@@ -4,7 +4,6 @@
 mod config;
 mod ends;
 mod flow;
-#[cfg(target_os = "linux")] // It reads /proc.
 mod idle;
 
 #[allow(dead_code, reason = "the other suite uses the rest")]

@@ -101,6 +101,8 @@ impl Connection {
 
     /// The next offer that nobody waited for. It goes on waiting.
     pub(crate) fn next_offer(&mut self) -> Option<(ChannelId, Arc<str>)> {
+        // With the connection, those that waited are gone.
+        self.check_running().ok()?;
         let key = self.offers.next_announced()?;
         let record = &self.records[key];
         Some((record.id, Arc::clone(&record.name)))

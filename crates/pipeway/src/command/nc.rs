@@ -7,7 +7,7 @@ mod relay;
 use std::time::Instant;
 
 use pipeway_transport::stdio::Stdio;
-use pipeway_transport::{ConnectOptions, Endpoint, ErrorKind, Stream};
+use pipeway_transport::{ConnectOptions, Endpoint, ErrorKind, HalfClose, Stream};
 use tokio::io::AsyncWriteExt;
 
 use assuan::SocketFile;
@@ -83,7 +83,11 @@ fn told(fault: Fault, endpoint: &str, sent: u64) -> Failure {
 /// Connects; with `--poll` until it can be done.
 async fn open(args: &NcArgs) -> Result<Stream, Failure> {
     let target = Destination::of(args)?;
-    let options = args.connect.options(None);
+    let mut options = args.connect.options(None);
+    if !args.half_close() {
+        // Not even on the way out.
+        options.half_close = HalfClose::None;
+    }
     if !args.poll {
         return target.connect(&options, args.verbose).await.map_err(Refusal::told);
     }

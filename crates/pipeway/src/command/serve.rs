@@ -71,8 +71,8 @@ async fn run(config: Config, bad_config: Exit) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What this process opens besides sessions.
-const FILES_BESIDES: u64 = 64;
+/// What this process opens besides sessions: pipes through which bytes are moved among it.
+const FILES_BESIDES: u64 = 128;
 
 /// Takes no more sessions than the system gives files for, a client's and an upstream's each: one
 /// more waits in the system's queue instead of failing half-way.

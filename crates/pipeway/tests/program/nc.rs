@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use pipeway_transport::{Endpoint, ListenOptions, Listener, Stream};
+use pipeway_transport::{Endpoint, HalfClose, ListenOptions, Listener, Stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::harness::{Room, Running, WATCHDOG, unique_local};
@@ -26,8 +26,25 @@ impl Server {
         Server::at(&own_endpoint(room), serve)
     }
 
+    /// The same; a pipe is one of messages, which has an end of one direction as a socket has.
+    fn of_messages<F: Future<Output = ()>>(
+        room: &Room,
+        serve: impl FnOnce(Stream) -> F + Send + 'static,
+    ) -> Self {
+        let options = ListenOptions { half_close: HalfClose::Message, ..ListenOptions::default() };
+        Server::with(&own_endpoint(room), options, serve)
+    }
+
     fn at<F: Future<Output = ()>>(
         endpoint: &str,
+        serve: impl FnOnce(Stream) -> F + Send + 'static,
+    ) -> Self {
+        Server::with(endpoint, ListenOptions::default(), serve)
+    }
+
+    fn with<F: Future<Output = ()>>(
+        endpoint: &str,
+        options: ListenOptions,
         serve: impl FnOnce(Stream) -> F + Send + 'static,
     ) -> Self {
         let parsed: Endpoint = endpoint.parse().unwrap();
@@ -35,7 +52,7 @@ impl Server {
         let thread = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.unwrap().block_on(async {
-                let mut listener = Listener::bind(&parsed, &ListenOptions::default()).unwrap();
+                let mut listener = Listener::bind(&parsed, &options).unwrap();
                 bound_tx.send(listener.endpoint().to_string()).unwrap();
                 let served = async {
                     let (stream, _) = listener.accept().await.unwrap();
@@ -173,6 +190,40 @@ fn the_end_of_each_direction_is_passed_on_by_itself() {
     nc.close_stdin();
     server.end();
     nc.end().exits_with(0);
+}
+
+#[test]
+fn a_server_that_waits_for_the_end_of_input_answers() {
+    for flags in [&["nc"][..], &["nc", "-s"]] {
+        let room = Room::new();
+        let server = Server::of_messages(&room, |mut stream| async move {
+            let mut all = String::new();
+            stream.read_to_string(&mut all).await.unwrap();
+            stream.write_all(format!("{all}!").as_bytes()).await.unwrap();
+            stream.shutdown().await.unwrap();
+        });
+        let command = room.pipeway(flags.iter().copied().chain([&server.endpoint[..]]));
+        let ended = crate::harness::run(command, b"all").exits_with(0);
+        assert_eq!(ended.stdout(), "all!");
+        server.end();
+    }
+}
+
+#[test]
+fn a_server_that_is_not_to_know_of_the_end_of_input_does_not() {
+    let room = Room::new();
+    let server = Server::of_messages(&room, |mut stream| async move {
+        assert_eq!(line(&mut stream).await, "all\n");
+        // The end would have come at once.
+        let more = tokio::time::timeout(Duration::from_millis(300), stream.read_u8()).await;
+        assert!(more.is_err(), "{more:?}");
+        stream.write_all(b"answer").await.unwrap();
+        stream.shutdown().await.unwrap();
+    });
+    let command = room.pipeway(["nc", "--half-close", "none", &server.endpoint]);
+    let ended = crate::harness::run(command, b"all\n").exits_with(0);
+    assert_eq!(ended.stdout(), "answer");
+    server.end();
 }
 
 #[test]

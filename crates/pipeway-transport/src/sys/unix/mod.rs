@@ -12,6 +12,7 @@ mod group;
 mod limit;
 mod lock;
 mod socket;
+mod splice;
 #[cfg(feature = "stdio")]
 pub(crate) mod stdio;
 
@@ -21,3 +22,4 @@ pub(crate) use socket::{
     LOCAL_MODE, LocalListener, LocalStream, check_local, connect_local, is_socket_hung_up,
     resolve_local, share_port_rules,
 };
+pub(crate) use splice::{Socket, Splice};

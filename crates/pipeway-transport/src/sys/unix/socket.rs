@@ -255,6 +255,11 @@ impl LocalStream {
 }
 
 impl LocalStream {
+    /// The socket, for [`Splice`](super::Splice).
+    pub(crate) fn socket(&self) -> Option<super::Socket<'_>> {
+        Some(super::Socket::Unix(&self.stream))
+    }
+
     pub(crate) fn can_half_close(&self) -> bool {
         true
     }

@@ -8,20 +8,16 @@ use std::future::Future;
 use std::io;
 use std::os::windows::io::{AsRawHandle, BorrowedHandle, FromRawHandle, OwnedHandle};
 use std::pin::Pin;
-use std::ptr::null;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use windows_sys::Win32::System::IO::{CancelIoEx, CancelSynchronousIo};
+use windows_sys::Win32::System::IO::CancelSynchronousIo;
 use windows_sys::Win32::System::Threading::{GetCurrentThreadId, OpenThread, THREAD_TERMINATE};
 
 /// The pause between two tries to call off a wait that is about to begin.
 const CALL_OFF_PAUSE: Duration = Duration::from_millis(1);
-
-/// So many tries are for the wait alone. Not every system takes it for one of the thread's.
-const CALL_OFF_TRIES: u32 = 20;
 
 /// How far the sending half of a pipe is on its way to its end.
 #[derive(Debug)]
@@ -76,15 +72,15 @@ pub(super) struct Flush {
 enum State {
     /// Not yet on its thread.
     Queued,
-    /// On this thread, which does nothing else meanwhile, for this pipe.
-    Waiting(OwnedHandle, Arc<File>),
+    /// On this thread, which does nothing else meanwhile.
+    Waiting(OwnedHandle),
     /// Over, or not wanted any more.
     Done,
 }
 
 impl Flush {
     fn start(pipe: BorrowedHandle<'_>) -> io::Result<Flush> {
-        let pipe = Arc::new(File::from(pipe.try_clone_to_owned()?));
+        let pipe = File::from(pipe.try_clone_to_owned()?);
         let state = Arc::new(Mutex::new(State::Queued));
         let of_task = Arc::clone(&state);
         let task = tokio::task::spawn_blocking(move || {
@@ -93,7 +89,7 @@ impl Flush {
                 if matches!(*state, State::Done) {
                     return Ok(());
                 }
-                *state = State::Waiting(current_thread()?, Arc::clone(&pipe));
+                *state = State::Waiting(current_thread()?);
             }
             // On a pipe, FlushFileBuffers returns when the other end has read everything.
             let flushed = pipe.sync_all();
@@ -110,34 +106,28 @@ impl Flush {
 
 impl Drop for Flush {
     fn drop(&mut self) {
-        if call_off(&self.state, false) {
+        if call_off(&self.state) {
             return;
         }
         // On its way into the system, where it can't be called off yet; the other end would not
         // see the pipe closed before it has read everything.
         let state = Arc::clone(&self.state);
         std::thread::spawn(move || {
-            let mut tries = 0;
-            while !call_off(&state, tries >= CALL_OFF_TRIES) {
-                tries += 1;
+            while !call_off(&state) {
                 std::thread::sleep(CALL_OFF_PAUSE);
             }
         });
     }
 }
 
-/// Calls a wait off; with `all`, whatever else is under way on its pipe too. Whether it is over.
-fn call_off(state: &Mutex<State>, all: bool) -> bool {
+/// Calls a wait off. Whether it is over.
+fn call_off(state: &Mutex<State>) -> bool {
     let mut state = lock(state);
     match &*state {
         State::Queued => *state = State::Done,
-        // SAFETY: an open handle of the pipe; no OVERLAPPED is named, which means every operation.
-        State::Waiting(_, pipe) if all => unsafe {
-            CancelIoEx(pipe.as_raw_handle(), null());
-        },
         // SAFETY: an open handle of a thread. The state is locked, so the thread is still about
         // this wait and does nothing else that could be ended.
-        State::Waiting(thread, _) => unsafe {
+        State::Waiting(thread) => unsafe {
             CancelSynchronousIo(thread.as_raw_handle());
         },
         State::Done => {}

@@ -13,6 +13,7 @@ mod listen;
 mod peer;
 mod pipe;
 mod security;
+mod splice;
 #[cfg(feature = "stdio")]
 pub(crate) mod stdio;
 mod stream;
@@ -22,6 +23,7 @@ use crate::{Endpoint, Error, LocalName, Mode, PipeName};
 
 pub(crate) use connect::{check_local, connect_local};
 pub(crate) use listen::LocalListener;
+pub(crate) use splice::{Socket, Splice};
 pub(crate) use stream::LocalStream;
 pub(crate) use tcp::{activated_tcp, is_socket_hung_up, share_port_rules};
 

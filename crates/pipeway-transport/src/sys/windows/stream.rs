@@ -28,6 +28,11 @@ impl LocalStream {
         LocalStream { pipe, _place: None }
     }
 
+    /// A pipe is no socket.
+    pub(crate) fn socket(&self) -> Option<super::Socket<'_>> {
+        None
+    }
+
     pub(crate) fn can_half_close(&self) -> bool {
         self.pipe.can_half_close()
     }
