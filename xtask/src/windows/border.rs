@@ -1,6 +1,6 @@
 //! Windows programs and this system's together: terminals through `pipeway.exe`, with this system's
 //! agent behind it and Windows Node before it; `pipeway.exe` started as WSL's interop does; the
-//! stand-in for `wsl.exe`.
+//! stand-in for `wsl.exe`; other people's programs of this system with both in between.
 
 use std::process::Command;
 
@@ -30,6 +30,9 @@ impl Kit {
         tests.env("PIPEWAY_WINDOWS_PROGRAM", built.join("pipeway.exe"));
         tests.env("PIPEWAY_WINDOWS_WSL", built.join("examples/wsl.exe"));
         tests.env("PIPEWAY_WINDOWS_NODE", node);
+        if self.strict {
+            tests.env("PIPEWAY_REQUIRE_INTEROP", "1");
+        }
         wine.environment(&mut tests);
         finish(tests, TEST_LIMIT)
     }

@@ -11,10 +11,14 @@
 mod docker;
 mod engine;
 mod exec;
+mod fault;
 #[path = "../program/harness.rs"]
 #[allow(dead_code, reason = "the program's own tests use the rest of it")]
 mod harness;
 mod load;
+#[path = "../terminal/presence.rs"]
+#[allow(dead_code, reason = "the terminal's own tests use the rest of it")]
+mod presence;
 mod ssh;
 mod way;
 #[path = "../border/wine.rs"]

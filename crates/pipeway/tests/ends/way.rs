@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::harness::{Room, Running, unique_local};
+use crate::presence::children;
 use crate::wine::{windows_path, windows_program};
 
 const PIPEWAY: &str = env!("CARGO_BIN_EXE_pipeway");
@@ -25,8 +26,9 @@ pub struct Way {
     /// The socket.
     pub front: PathBuf,
     /// The bridge that listens there.
-    bridge: Running,
-    _behind: Vec<Running>,
+    pub bridge: Running,
+    /// Across the border: the bridge of Windows, and the Linux side of the stand-in.
+    pub behind: Vec<Running>,
 }
 
 impl Way {
@@ -59,12 +61,19 @@ impl Way {
         bridge.env("WSL_INTEROP", "/run/WSL/1_interop");
         let bridge = Running::start(bridge);
         assert_eq!(bridge.line(), format!("ready {listen}"));
-        Way { front, bridge, _behind: behind }
+        Way { front, bridge, behind }
     }
 
     /// The socket as Docker's client writes it.
     pub fn url(&self) -> String {
         format!("unix://{}", self.front.display())
+    }
+
+    /// The guest that runs.
+    pub fn guest(&self) -> u32 {
+        let guests = children(self.bridge.id());
+        assert_eq!(guests.len(), 1, "{guests:?}");
+        guests[0].parse().unwrap()
     }
 
     /// Stops the bridge, which must have had all its sessions through the link; the way that its
