@@ -41,6 +41,11 @@ pub fn engine(ends_after: Option<usize>) -> Service {
                 let told = format!(r#"{{"ID":"run","Running":false,"ExitCode":{CODE}}}"#);
                 answer(&mut request, "200 OK", &told);
             }
+            ("GET", "/containers/nobody/json") => {
+                let told = r#"{"message":"No such container: nobody"}"#;
+                answer(&mut request, "404 Not Found", told);
+            }
+            // Shown by the client, as it is no error that a test expects.
             _ => answer(&mut request, "404 Not Found", &format!(r#"{{"message":"{line}"}}"#)),
         }
     })
