@@ -285,7 +285,11 @@ fn prepare_interop(machine: &mut Machine) -> Result<Option<std::path::PathBuf>, 
         machine.debian_packages(&["curl"])?;
     }
     if machine.debian {
-        machine.debian_packages(&["socat", "openssh-client", "podman", "docker.io"])?;
+        machine.debian_packages(&["socat", "openssh-client", "podman"])?;
+        // The client from elsewhere will do: Debian's package brings an engine along.
+        if !machine.has("docker") {
+            machine.debian_packages(&["docker.io"])?;
+        }
     }
     machine.node()?;
     let stamp = folder.join("node_modules/.package-lock.json");

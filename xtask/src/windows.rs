@@ -77,7 +77,7 @@ pub fn run(args: &[String]) -> Result<(), String> {
         println!("this is Windows: run `cargo nextest run` and `cargo clippy` themselves");
         return Ok(());
     }
-    let mut kit = match Kit::find() {
+    let mut kit = match Kit::find(strict) {
         Ok(kit) => kit,
         Err(missing) => {
             eprintln!("left out: everything for Windows, for want of {missing}");
@@ -110,11 +110,13 @@ struct Kit {
     /// `rustup`'s toolchain with the target installed, rather than Debian's compiler.
     rustup: bool,
     linker: PathBuf,
+    /// What is missing is a failure.
+    strict: bool,
     left_out: Vec<String>,
 }
 
 impl Kit {
-    fn find() -> Result<Kit, String> {
+    fn find(strict: bool) -> Result<Kit, String> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"))
             .parent()
             .expect("xtask lies in the workspace's folder")
@@ -130,7 +132,7 @@ impl Kit {
             ));
         }
         let out = root.join("target-windows");
-        Ok(Kit { root, out, rustup, linker, left_out: Vec::new() })
+        Ok(Kit { root, out, rustup, linker, strict, left_out: Vec::new() })
     }
 
     fn build(&mut self) -> Result<(), String> {

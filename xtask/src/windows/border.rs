@@ -1,6 +1,6 @@
 //! Windows programs and this system's together: terminals through `pipeway.exe`, with this system's
 //! agent behind it and Windows Node before it; `pipeway.exe` started as WSL's interop does; the
-//! stand-in for `wsl.exe`.
+//! stand-in for `wsl.exe`; other people's programs of this system with both in between.
 
 use std::process::Command;
 
@@ -23,13 +23,16 @@ impl Kit {
         let mut tests = Command::new(nextest);
         // What the step `tests` of the test command built is taken as it is.
         tests.args(["nextest", "run", "--workspace", "--all-features", "--locked"]);
-        tests.args(["--test", "terminal", "--test", "border"]);
+        tests.args(["--test", "terminal", "--test", "border", "--test", "ends"]);
         tests.args(["--run-ignored", "only", "--no-tests", "fail"]);
         tests.current_dir(&self.root);
         let built = self.out.join(TARGET).join("debug");
         tests.env("PIPEWAY_WINDOWS_PROGRAM", built.join("pipeway.exe"));
         tests.env("PIPEWAY_WINDOWS_WSL", built.join("examples/wsl.exe"));
         tests.env("PIPEWAY_WINDOWS_NODE", node);
+        if self.strict {
+            tests.env("PIPEWAY_REQUIRE_INTEROP", "1");
+        }
         wine.environment(&mut tests);
         finish(tests, TEST_LIMIT)
     }

@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::running::{
-    Running, bridge, events, have, have_python, python, scripts, started_with_log, succeeds,
+    Running, Way, bridge, events, have, have_python, python, scripts, started_with_log, succeeds,
 };
 
 /// The server's own; the bridge passes it on.
@@ -55,7 +55,7 @@ fn kernels_of_a_jupyter_server_run_cells_through_the_bridge() {
     let folder = tempfile::Builder::new().prefix("pw-").tempdir_in("/tmp").expect("a folder");
     let folder = folder.path();
     let jupyter = jupyter(folder);
-    let bridge = bridge(folder, "jupyter");
+    let bridge = bridge(folder, "jupyter", Way::Straight);
     let said = succeeds(
         Command::new(python())
             .arg(scripts().join("python/kernels.py"))

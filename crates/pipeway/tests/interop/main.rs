@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use running::{
-    Running, bridge, finished, have, have_python, python, runs, scripts, started, succeeds,
+    Running, WAYS, Way, bridge, finished, have, have_python, python, runs, scripts, started,
+    succeeds,
 };
 
 /// A service on Node's HTTP server and `ws`, with a bridge before it.
@@ -25,15 +26,11 @@ struct Bridged {
 }
 
 impl Bridged {
-    fn start(name: &str, upstream: Option<Running>, folder: tempfile::TempDir) -> Bridged {
-        let bridge = bridge(folder.path(), name);
-        Bridged { folder, upstream, _bridge: bridge }
-    }
-
-    fn node() -> Bridged {
+    fn node(way: Way) -> Bridged {
         let folder = tempfile::tempdir().expect("a folder");
         let node = node_server(&folder.path().join("node.sock"));
-        Bridged::start("node", Some(node), folder)
+        let bridge = bridge(folder.path(), "node", way);
+        Bridged { folder, upstream: Some(node), _bridge: bridge }
     }
 
     fn socket(&self) -> PathBuf {
@@ -71,10 +68,13 @@ fn node_and_ws_speak_through_the_bridge() {
     if !have(&[have_node()]) {
         return;
     }
-    let bridged = Bridged::node();
-    let said =
-        succeeds(Command::new("node").arg(scripts().join("node/client.mjs")).arg(bridged.socket()));
-    assert!(said.ends_with("done\n"), "{said}");
+    for way in WAYS {
+        let bridged = Bridged::node(way);
+        let said = succeeds(
+            Command::new("node").arg(scripts().join("node/client.mjs")).arg(bridged.socket()),
+        );
+        assert!(said.ends_with("done\n"), "{said}");
+    }
 }
 
 #[test]
@@ -82,22 +82,24 @@ fn python_speaks_through_the_bridge() {
     if !have(&[have_node(), have_python()]) {
         return;
     }
-    let folder = tempfile::tempdir().expect("a folder");
-    let at = |name: &str| folder.path().join(name);
-    let _python = started(
-        Command::new(python())
-            .arg(scripts().join("python/server.py"))
-            .args([at("http.sock"), at("talk.sock")]),
-    );
-    let _node = node_server(&at("node.sock"));
-    let _bridges: Vec<_> =
-        ["http", "talk", "node"].iter().map(|name| bridge(folder.path(), name)).collect();
-    let said = succeeds(Command::new(python()).arg(scripts().join("python/client.py")).args([
-        at("bridge-http.sock"),
-        at("bridge-talk.sock"),
-        at("bridge-node.sock"),
-    ]));
-    assert!(said.ends_with("done\n"), "{said}");
+    for way in WAYS {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        let _python = started(
+            Command::new(python())
+                .arg(scripts().join("python/server.py"))
+                .args([at("http.sock"), at("talk.sock")]),
+        );
+        let _node = node_server(&at("node.sock"));
+        let _bridges: Vec<_> =
+            ["http", "talk", "node"].iter().map(|name| bridge(folder.path(), name, way)).collect();
+        let said = succeeds(Command::new(python()).arg(scripts().join("python/client.py")).args([
+            at("bridge-http.sock"),
+            at("bridge-talk.sock"),
+            at("bridge-node.sock"),
+        ]));
+        assert!(said.ends_with("done\n"), "{said}");
+    }
 }
 
 #[test]
@@ -105,14 +107,19 @@ fn curl_gets_and_keeps_its_connection() {
     if !have(&[have_curl(), have_node()]) {
         return;
     }
-    let bridged = Bridged::node();
-    let said = succeeds(&mut bridged.curl(&[
-        "--write-out",
-        " %{http_code} %{num_connects}\n",
-        "http://anything/hello",
-        "http://anything/hello",
-    ]));
-    assert_eq!(said, "hello from node 1.1 localhost 200 1\nhello from node 1.1 localhost 200 0\n");
+    for way in WAYS {
+        let bridged = Bridged::node(way);
+        let said = succeeds(&mut bridged.curl(&[
+            "--write-out",
+            " %{http_code} %{num_connects}\n",
+            "http://anything/hello",
+            "http://anything/hello",
+        ]));
+        assert_eq!(
+            said,
+            "hello from node 1.1 localhost 200 1\nhello from node 1.1 localhost 200 0\n"
+        );
+    }
 }
 
 #[test]
@@ -120,19 +127,21 @@ fn curl_uploads_a_file_and_waits_for_the_upstreams_continue() {
     if !have(&[have_curl(), have_node()]) {
         return;
     }
-    let bridged = Bridged::node();
-    let file = bridged.folder.path().join("upload");
-    std::fs::write(&file, pattern(8_000_000)).expect("written");
-    let file = file.to_str().expect("text");
-    // The time for which curl waits for the 100 is longer than the whole may take.
-    let output = finished(
-        &mut bridged.curl(&["--expect100-timeout", "90", "-T", file, "http://a/echo", "-v"]),
-        Vec::new(),
-    );
-    let talk = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{talk}");
-    assert!(talk.contains("< HTTP/1.1 100 Continue"), "{talk}");
-    assert!(output.stdout == pattern(8_000_000));
+    for way in WAYS {
+        let bridged = Bridged::node(way);
+        let file = bridged.folder.path().join("upload");
+        std::fs::write(&file, pattern(8_000_000)).expect("written");
+        let file = file.to_str().expect("text");
+        // The time for which curl waits for the 100 is longer than the whole may take.
+        let output = finished(
+            &mut bridged.curl(&["--expect100-timeout", "90", "-T", file, "http://a/echo", "-v"]),
+            Vec::new(),
+        );
+        let talk = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{talk}");
+        assert!(talk.contains("< HTTP/1.1 100 Continue"), "{talk}");
+        assert!(output.stdout == pattern(8_000_000));
+    }
 }
 
 #[test]
@@ -140,10 +149,12 @@ fn curl_uploads_a_stream_of_unknown_length() {
     if !have(&[have_curl(), have_node()]) {
         return;
     }
-    let bridged = Bridged::node();
-    let output = finished(&mut bridged.curl(&["-T", "-", "http://a/echo"]), pattern(3_000_000));
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(output.stdout == pattern(3_000_000));
+    for way in WAYS {
+        let bridged = Bridged::node(way);
+        let output = finished(&mut bridged.curl(&["-T", "-", "http://a/echo"]), pattern(3_000_000));
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.stdout == pattern(3_000_000));
+    }
 }
 
 #[test]
@@ -151,11 +162,13 @@ fn curl_speaks_http_1_0() {
     if !have(&[have_curl(), have_node()]) {
         return;
     }
-    let bridged = Bridged::node();
-    let said = succeeds(&mut bridged.curl(&["-0", "-i", "-d", "old times", "http://a/echo"]));
-    let (head, body) = said.split_once("\r\n\r\n").expect("a head");
-    assert!(!head.to_ascii_lowercase().contains("transfer-encoding"), "{head}");
-    assert_eq!(body, "old times");
+    for way in WAYS {
+        let bridged = Bridged::node(way);
+        let said = succeeds(&mut bridged.curl(&["-0", "-i", "-d", "old times", "http://a/echo"]));
+        let (head, body) = said.split_once("\r\n\r\n").expect("a head");
+        assert!(!head.to_ascii_lowercase().contains("transfer-encoding"), "{head}");
+        assert_eq!(body, "old times");
+    }
 }
 
 #[test]
@@ -163,12 +176,14 @@ fn curl_notices_an_answer_cut_short() {
     if !have(&[have_curl(), have_node()]) {
         return;
     }
-    let bridged = Bridged::node();
-    for path in ["cut", "cut-chunked"] {
-        let output = finished(&mut bridged.curl(&[&format!("http://a/{path}")]), Vec::new());
-        // 18: the transfer was shorter than announced.
-        assert_eq!(output.status.code(), Some(18), "{path}");
-        assert!(b"only this".starts_with(&output.stdout[..]), "{path}");
+    for way in WAYS {
+        let bridged = Bridged::node(way);
+        for path in ["cut", "cut-chunked"] {
+            let output = finished(&mut bridged.curl(&[&format!("http://a/{path}")]), Vec::new());
+            // 18: the transfer was shorter than announced.
+            assert_eq!(output.status.code(), Some(18), "{path}");
+            assert!(b"only this".starts_with(&output.stdout[..]), "{path}");
+        }
     }
 }
 
@@ -177,12 +192,14 @@ fn curl_is_told_that_the_service_is_gone() {
     if !have(&[have_curl(), have_node()]) {
         return;
     }
-    let mut bridged = Bridged::node();
-    succeeds(&mut bridged.curl(&["http://a/hello"]));
-    bridged.upstream = None;
-    std::fs::remove_file(bridged.folder.path().join("node.sock")).ok();
-    let said = succeeds(&mut bridged.curl(&["-i", "http://a/hello"]));
-    assert!(said.starts_with("HTTP/1.1 503 "), "{said}");
-    assert!(said.to_ascii_lowercase().contains("\r\nretry-after: "), "{said}");
-    assert!(said.contains("\"type\":\"upstream_absent\""), "{said}");
+    for way in WAYS {
+        let mut bridged = Bridged::node(way);
+        succeeds(&mut bridged.curl(&["http://a/hello"]));
+        bridged.upstream = None;
+        std::fs::remove_file(bridged.folder.path().join("node.sock")).ok();
+        let said = succeeds(&mut bridged.curl(&["-i", "http://a/hello"]));
+        assert!(said.starts_with("HTTP/1.1 503 "), "{said}");
+        assert!(said.to_ascii_lowercase().contains("\r\nretry-after: "), "{said}");
+        assert!(said.contains("\"type\":\"upstream_absent\""), "{said}");
+    }
 }

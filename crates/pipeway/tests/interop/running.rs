@@ -140,14 +140,30 @@ pub fn succeeds(command: &mut Command) -> String {
     said
 }
 
+/// How a bridge reaches its service.
+#[derive(Clone, Copy, Debug)]
+pub enum Way {
+    Straight,
+    /// By the guest of a link.
+    Link,
+}
+
+pub const WAYS: [Way; 2] = [Way::Straight, Way::Link];
+
 /// The built program from `bridge-NAME.sock` to `NAME.sock`.
-pub fn bridge(folder: &Path, name: &str) -> Running {
+pub fn bridge(folder: &Path, name: &str, way: Way) -> Running {
+    let guest = format!(r#"command:["{}","guest"]"#, env!("CARGO_BIN_EXE_pipeway"));
+    let through = match way {
+        Way::Straight => vec![],
+        Way::Link => vec!["--through", &guest],
+    };
     let listen = format!("unix:{}/bridge-{name}.sock", folder.display());
     let to = format!("unix:{}/{name}.sock", folder.display());
     started(
         Command::new(env!("CARGO_BIN_EXE_pipeway"))
             .args(["bridge", "--listen", &listen, "--to", &to, "--events"])
             .arg(events(folder, name))
+            .args(through)
             .env_remove("PIPEWAY_CONFIG"),
     )
 }

@@ -5,7 +5,6 @@
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod cut;
-mod docker;
 #[path = "../program/harness.rs"]
 #[allow(dead_code, reason = "the program's own tests use the rest of it")]
 mod harness;
@@ -14,9 +13,6 @@ mod load;
 mod loss;
 mod program;
 mod raw;
-mod real_ssh;
 mod rig;
-#[path = "../kit/ssh.rs"]
-mod ssh;
 mod start;
 mod wsl;

@@ -257,19 +257,7 @@ pub fn until_gone(pid: u32) {
     }
 }
 
-/// Waits until somebody listens at a socket. That it is there is not enough: it is bound first, and
-/// refuses until it is listened at.
-#[cfg(unix)]
-#[track_caller]
-pub fn wait_for(path: &Path) {
-    let begin = std::time::Instant::now();
-    while std::os::unix::net::UnixStream::connect(path).is_err() {
-        assert!(begin.elapsed() < WATCHDOG, "nobody listens at {}", path.display());
-        thread::yield_now();
-    }
-}
-
-/// Whether a test can't be, for want of a program. On a machine that has everything that the tests
+/// Whether a test can't be, for want of a program, which it says. On a machine that has everything that the tests
 /// need (`PIPEWAY_REQUIRE_INTEROP=1`), as a Debian is made to, that is a failure.
 #[cfg(unix)]
 #[track_caller]
@@ -284,6 +272,18 @@ pub fn is_left_out(programs: &[&str]) -> bool {
         eprintln!("left out, for want of {missing:?}");
     }
     !missing.is_empty()
+}
+
+/// Waits until somebody listens at a socket, for a program that does not tell: the path alone is there
+/// a moment earlier. The program sees a client that leaves at once.
+#[cfg(unix)]
+#[track_caller]
+pub fn wait_for(path: &Path) {
+    let begin = std::time::Instant::now();
+    while std::os::unix::net::UnixStream::connect(path).is_err() {
+        assert!(begin.elapsed() < WATCHDOG, "nobody listens at {}", path.display());
+        std::thread::yield_now();
+    }
 }
 
 /// Everything that a program writes there, when it has closed it, which it does by ending.

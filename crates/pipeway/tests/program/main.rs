@@ -20,7 +20,4 @@ mod preset;
 mod serve;
 #[cfg(unix)]
 mod shell;
-#[cfg(unix)]
-#[path = "../kit/ssh.rs"]
-mod ssh;
 mod ws;

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::harness::{Room, Running, WATCHDOG, is_left_out, run, wait_for};
-use crate::ssh::{SSH_PROGRAMS, SshAgent, agent_serves};
 
 /// socat, listening at a socket and starting `pipeway nc ENDPOINT` for each connection, with a
 /// socket or pipes as its standard streams.
@@ -21,15 +20,35 @@ fn socat(room: &Room, name: &str, endpoint: &str, how: &str) -> Running {
 
 #[test]
 fn socat_starts_it_for_each_client_of_an_ssh_agent() {
-    if is_left_out(&["socat"]) || is_left_out(SSH_PROGRAMS) {
+    if is_left_out(&["socat", "ssh-agent", "ssh-add", "ssh-keygen"]) {
         return;
     }
     let room = Room::new();
-    let agent = SshAgent::start(&room);
+    let mut agent = Command::new("ssh-agent");
+    agent.arg("-D").arg("-a").arg(room.path("agent.sock"));
+    let _agent = Running::start(agent);
+    wait_for(&room.path("agent.sock"));
+    let endpoint = format!("unix:{}", room.path("agent.sock").display());
     for how in ["", ",pipes"] {
         let front = format!("front{}.sock", how.len());
-        let _socat = socat(&room, &front, &agent.endpoint, how);
-        agent_serves(&room, &room.path(&front), &format!("key{}", how.len()));
+        let _socat = socat(&room, &front, &endpoint, how);
+        let key = format!("key{}", how.len());
+        let here = |program: &str, args: &[&str]| {
+            let mut command = Command::new(program);
+            command.args(args).current_dir(room.path(""));
+            command.env("SSH_AUTH_SOCK", room.path(&front));
+            command
+        };
+        let generate = ["-q", "-t", "ed25519", "-N", "", "-C", &key, "-f", &key];
+        run(here("ssh-keygen", &generate), b"").exits_with(0);
+        run(here("ssh-add", &["-q", &key]), b"").exits_with(0);
+        let listed = run(here("ssh-add", &["-l"]), b"").exits_with(0).stdout();
+        assert!(listed.contains(&format!(" {key} (ED25519)")), "{listed}");
+        // The private key is the agent's alone from here on.
+        std::fs::remove_file(room.path(&key)).unwrap();
+        let sign = ["-Y", "sign", "-n", "file", "-f", &format!("{key}.pub")];
+        let signed = run(here("ssh-keygen", &sign), b"text").exits_with(0).stdout();
+        assert!(signed.contains("BEGIN SSH SIGNATURE"), "{signed}");
     }
 }
 

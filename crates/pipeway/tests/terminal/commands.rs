@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::harness::WATCHDOG;
 use crate::presence::{Go, Presence};
-use crate::scene::{Place, Scene};
+use crate::scene::{PLACES, Place, Scene};
 
 /// Sends a whole request and nothing more, and reads what comes until the connection's end.
 pub fn exchange(socket: &Path, request: &[u8]) -> String {
@@ -81,7 +81,7 @@ fn text(line: &Value) -> String {
 
 #[test]
 fn each_line_of_a_stream_comes_before_the_command_goes_on() {
-    for place in [Place::Socket, Place::Port] {
+    for place in PLACES {
         let scene = Scene::new(place, &[]);
         let go = Go::new(&scene.room);
         let cmd = format!("for n in 1 2 3; do echo line-$n; {}; done; exit 7", go.wait());
@@ -102,7 +102,7 @@ fn each_line_of_a_stream_comes_before_the_command_goes_on() {
 
 #[test]
 fn a_stream_is_cancelled_over_a_second_connection() {
-    for place in [Place::Socket, Place::Port] {
+    for place in PLACES {
         let scene = Scene::new(place, &[]);
         let presence = Presence::new(&scene.room, "presence");
         let mut lines = Lines::of(&scene, &presence.of("@; exec sleep 60"));

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use crate::conversation::{ByHand, ByLibrary, Came, Conversation};
 use crate::harness::{Running, kill};
-use crate::presence::{Presence, children};
-use crate::scene::{Place, Scene, THROUGH, events};
+use crate::presence::Presence;
+use crate::scene::{PLACES, Place, Scene, events};
 use crate::terminal::{Terminal, Told, start, told};
 
 /// In what time a death must be known at the other end.
@@ -22,8 +22,8 @@ pub const COMMANDS: [(&str, &str, bool); 3] = [
     ("grouped", "set -m; sh -c '@; exec sleep 1000'", true),
 ];
 
-fn agent_killed<C: Conversation>(place: Place, more: &[&str]) {
-    let scene = Scene::new(place, more);
+fn agent_killed<C: Conversation>(place: Place) {
+    let scene = Scene::new(place, &[]);
     let presence = Presence::new(&scene.room, "presence");
     let conversation = C::open(&scene.socket(), scene.token());
     let cmd = presence.of("@; exec cat");
@@ -44,40 +44,9 @@ fn agent_killed<C: Conversation>(place: Place, more: &[&str]) {
 
 #[test]
 fn a_killed_agent_is_known_to_the_client_within_two_seconds() {
-    for place in [Place::Socket, Place::Port] {
-        for more in [&[][..], &THROUGH] {
-            agent_killed::<ByHand>(place, more);
-            agent_killed::<ByLibrary>(place, more);
-        }
-    }
-}
-
-#[test]
-fn a_killed_guest_ends_the_terminal_and_its_command_and_the_next_one_starts() {
-    for (name, cmd, _) in COMMANDS {
-        let scene = Scene::new(Place::Socket, &THROUGH);
-        let presence = Presence::new(&scene.room, name);
-        let mut terminal =
-            Terminal::start(ByHand::open(&scene.socket(), None), &presence.of(cmd), 80, 24);
-        terminal.sees("[ready]");
-        let guests = children(scene.bridge.id());
-        assert_eq!(guests.len(), 1, "{guests:?}");
-        let killed = Instant::now();
-        assert!(kill("KILL", guests[0].parse().unwrap()));
-        // No close frame: a session that broke does not look like one that ended.
-        assert_eq!(terminal.conversation.receive(), Came::End, "{name}");
-        let known = killed.elapsed();
-        assert!(known < KNOWN, "{name}: known after {known:?}");
-        gone_within_two_seconds(&presence, killed, name);
-        // A bridge whose link comes back serves again, and replays nothing.
-        let mut next =
-            Terminal::start(ByHand::open(&scene.socket(), None), crate::terminal::SHELL, 80, 24);
-        next.sees("[ready]");
-        next.types("exit 5\n");
-        assert_eq!(next.exit(), 5);
-        let upgrades = scene.upgrades();
-        assert_eq!(upgrades.len(), 2, "{upgrades:?}");
-        assert_eq!(upgrades[0]["error.type"], "upstream_reset", "{upgrades:?}");
+    for place in PLACES {
+        agent_killed::<ByHand>(place);
+        agent_killed::<ByLibrary>(place);
     }
 }
 
@@ -120,7 +89,7 @@ pub fn gone_within_two_seconds(presence: &Presence, since: Instant, what: &str) 
 
 #[test]
 fn a_killed_clients_terminal_is_gone_within_two_seconds() {
-    for place in [Place::Socket, Place::Port] {
+    for place in PLACES {
         let scene = Scene::new(place, &[]);
         for (name, cmd, _) in COMMANDS {
             let presence = Presence::new(&scene.room, name);
@@ -157,7 +126,7 @@ fn a_job_of_an_interactive_shell_is_gone_within_two_seconds() {
 
 #[test]
 fn a_killed_clients_command_is_gone_within_two_seconds() {
-    for place in [Place::Socket, Place::Port] {
+    for place in PLACES {
         let scene = Scene::new(place, &[]);
         for route in ["/v1/execute", "/v1/execute/stream"] {
             for (name, cmd, pty) in COMMANDS {
@@ -181,8 +150,10 @@ fn a_killed_clients_command_is_gone_within_two_seconds() {
 #[test]
 fn a_stopped_bridge_ends_within_its_drain_time_with_a_terminal_open() {
     const DRAIN: Duration = Duration::from_secs(1);
-    for (name, cmd, _) in COMMANDS {
-        let scene = Scene::new(Place::Socket, &["--drain-timeout", "1s"]);
+    // Each takes its drain time.
+    let places = [Place::Socket, Place::Socket, Place::Link];
+    for ((name, cmd, _), place) in COMMANDS.into_iter().zip(places) {
+        let scene = Scene::new(place, &["--drain-timeout", "1s"]);
         let presence = Presence::new(&scene.room, name);
         let mut terminal =
             Terminal::start(ByHand::open(&scene.socket(), None), &presence.of(cmd), 80, 24);
@@ -224,19 +195,45 @@ fn a_terminal_that_ends_while_the_bridge_stops_ends_in_order() {
 
 #[test]
 fn a_killed_bridge_leaves_no_command() {
+    for place in [Place::Port, Place::Link] {
+        for (name, cmd, _) in COMMANDS {
+            let scene = Scene::new(place, &[]);
+            let presence = Presence::new(&scene.room, name);
+            let mut terminal = Terminal::start(
+                ByHand::open(&scene.socket(), scene.token()),
+                &presence.of(cmd),
+                80,
+                24,
+            );
+            terminal.sees("[ready]");
+            let killed = Instant::now();
+            scene.bridge.signal("KILL");
+            assert_eq!(terminal.conversation.receive(), Came::End, "{name}");
+            // Through a link: the guest's input has ended, and so has the guest.
+            gone_within_two_seconds(&presence, killed, name);
+        }
+    }
+}
+
+#[test]
+fn a_killed_guest_is_known_at_both_ends_and_the_next_session_has_a_new_one() {
+    let scene = Scene::new(Place::Link, &[]);
     for (name, cmd, _) in COMMANDS {
-        let scene = Scene::new(Place::Port, &[]);
         let presence = Presence::new(&scene.room, name);
-        let mut terminal = Terminal::start(
-            ByHand::open(&scene.socket(), scene.token()),
-            &presence.of(cmd),
-            80,
-            24,
-        );
+        let mut terminal =
+            Terminal::start(ByHand::open(&scene.socket(), None), &presence.of(cmd), 80, 24);
         terminal.sees("[ready]");
         let killed = Instant::now();
-        scene.bridge.signal("KILL");
+        assert!(kill("KILL", scene.guest()));
+        // No close frame: a session that broke does not look like one that ended.
         assert_eq!(terminal.conversation.receive(), Came::End, "{name}");
+        let known = killed.elapsed();
+        assert!(known < KNOWN, "{name}: known after {known:?}");
         gone_within_two_seconds(&presence, killed, name);
     }
+    let mut terminal = Terminal::start(ByHand::open(&scene.socket(), None), "exit 3", 80, 24);
+    assert_eq!(terminal.exit(), 3);
+    let upgrades = scene.upgrades();
+    let cut = upgrades.iter().filter(|event| event["error.type"] == "upstream_reset").count();
+    assert_eq!((upgrades.len(), cut), (COMMANDS.len() + 1, COMMANDS.len()), "{upgrades:?}");
 }

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::recorder::{Recorder, Recording};
-use crate::scene::{Place, Scene};
+use crate::scene::{PLACES, Place, Scene};
 use crate::session::{Expected, agree, opcodes};
 use crate::wire::{CLOSE, CONTINUATION, PING, TEXT};
 
@@ -80,8 +80,10 @@ fn a_session_by_node_is_the_same_at_both_ends() {
         ("bytes", Place::Port),
         ("ws", Place::Socket),
         ("ws", Place::Port),
+        ("hand", Place::Link),
+        ("ws", Place::Link),
     ] {
-        let (scene, recorder) = Scene::recorded(place, &[]);
+        let (scene, recorder) = Scene::recorded(place);
         let folder = scene.room.path("node");
         fs::create_dir(&folder).unwrap();
         let mut node = Command::new("node");
@@ -104,8 +106,8 @@ fn a_session_by_python_is_the_same_at_both_ends() {
     if is_left_out("Python with interop/requirements.txt (PIPEWAY_PYTHON)", probe) {
         return;
     }
-    for place in [Place::Socket, Place::Port] {
-        let (scene, recorder) = Scene::recorded(place, &[]);
+    for place in PLACES {
+        let (scene, recorder) = Scene::recorded(place);
         // Its own end is recorded on its way to the bridge.
         let endpoint = scene.endpoint();
         let before = Recorder::before(&endpoint, &scene.room.path(""), "before");

@@ -14,13 +14,24 @@ const TERMINALS: u16 = 200;
 
 #[test]
 fn two_hundred_terminals_at_once_are_kept_apart_and_leave_nothing() {
-    let scene = Scene::new(Place::Socket, &[]);
-    let pids = [scene.agent.running.id(), scene.bridge.id()];
+    many(Place::Socket);
+}
+
+#[test]
+fn two_hundred_terminals_at_once_through_one_link_leave_nothing() {
+    many(Place::Link);
+}
+
+fn many(place: Place) {
+    let scene = Scene::new(place, &[]);
     // What the first session makes for good, such as a pool's thread, is no leak.
     let socket = scene.socket();
     one(&socket, 0, || {});
+    let guest = (place == Place::Link).then(|| scene.guest());
+    let pids: Vec<u32> =
+        [scene.agent.running.id(), scene.bridge.id()].into_iter().chain(guest).collect();
     until(|| children(pids[0]), Vec::is_empty);
-    let before = pids.map(|pid| until_settled(|| descriptors(pid)));
+    let before: Vec<usize> = pids.iter().map(|pid| until_settled(|| descriptors(*pid))).collect();
 
     let all_open = Barrier::new(TERMINALS.into());
     thread::scope(|scope| {
@@ -37,7 +48,7 @@ fn two_hundred_terminals_at_once_are_kept_apart_and_leave_nothing() {
     });
 
     until(|| children(pids[0]), Vec::is_empty);
-    until(|| pids.map(descriptors), |now| *now == before);
+    until(|| pids.iter().copied().map(descriptors).collect::<Vec<_>>(), |now| *now == before);
     let upgrades = scene.upgrades();
     assert_eq!(upgrades.len(), usize::from(TERMINALS) + 1);
     let odd = upgrades

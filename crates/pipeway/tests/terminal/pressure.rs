@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::conversation::{ByHand, Came, Conversation, Tap};
 use crate::harness::WATCHDOG;
 use crate::presence::{children, peak_kib, resident_kib};
-use crate::scene::{Place, Scene};
+use crate::scene::{PLACES, Place, Scene};
 use crate::terminal::{Terminal, Told, typed};
 use crate::wire::{CONTINUATION, Frame, TEXT, handshake};
 
@@ -64,14 +64,25 @@ fn output<C: Conversation>(terminal: &mut Terminal<C>, length: usize) -> Vec<u8>
 
 #[test]
 fn output_that_is_not_read_waits_and_comes_in_order() {
+    not_read(Place::Socket);
+}
+
+#[test]
+fn output_through_a_link_that_is_not_read_waits_and_comes_in_order() {
+    not_read(Place::Link);
+}
+
+fn not_read(place: Place) {
     const LAST: u32 = 3_000_000;
     // What is kept of 26 MB; 0.4 MB were measured.
     const GROWTH_KIB: u64 = 4 * 1024;
-    let scene = Scene::new(Place::Socket, &[]);
+    let scene = Scene::new(place, &[]);
     let mut rounds = Rounds::new(&scene.socket());
     rounds.go();
-    let pids = [scene.agent.running.id(), scene.bridge.id()];
-    let before = pids.map(resident_kib);
+    let guest = (place == Place::Link).then(|| scene.guest());
+    let pids: Vec<u32> =
+        [scene.agent.running.id(), scene.bridge.id()].into_iter().chain(guest).collect();
+    let before: Vec<u64> = pids.iter().copied().map(resident_kib).collect();
     // 26 MB that `yes` would write as well, but whose order is known.
     let cmd = format!("stty -onlcr; echo '[ready]'; seq 1 {LAST}");
     let mut terminal = Terminal::start(ByHand::open(&scene.socket(), None), &cmd, 80, 24);
@@ -79,7 +90,7 @@ fn output_that_is_not_read_waits_and_comes_in_order() {
     // Nothing of the output is read meanwhile, and everybody else is served.
     (0..2000).for_each(|_| rounds.go());
     assert_ne!(children(pids[0]), [""; 0], "the command waits");
-    for (pid, before) in pids.into_iter().zip(before) {
+    for (&pid, before) in pids.iter().zip(before) {
         let growth = peak_kib(pid).saturating_sub(before);
         assert!(growth < GROWTH_KIB, "{growth} KiB more than {before} KiB");
     }
@@ -204,7 +215,7 @@ fn a_message_in_a_thousand_frames_with_pings_between_is_one_message() {
 
 #[test]
 fn a_mebibyte_pasted_comes_back_whole() {
-    for place in [Place::Socket, Place::Port] {
+    for place in PLACES {
         let scene = Scene::new(place, &[]);
         let text = pattern(1 << 20);
         let cmd = format!("stty raw -echo; echo '[ready]'; exec head -c {}", text.len());

@@ -6,16 +6,22 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::harness::{Room, Running};
+use crate::presence::children;
 use crate::recorder::Recorder;
 
-/// Where the agent listens.
+/// Where the agent listens, as the bridge sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// A Unix socket.
     Socket,
     /// A loopback port, with a token.
     Port,
+    /// A Unix socket at the other side of a link.
+    Link,
 }
+
+/// All of them.
+pub const PLACES: [Place; 3] = [Place::Socket, Place::Port, Place::Link];
 
 /// An agent that runs.
 pub struct Agent {
@@ -27,7 +33,7 @@ pub struct Agent {
 impl Agent {
     pub fn start(room: &Room, place: Place) -> Self {
         let (arguments, token) = match place {
-            Place::Socket => {
+            Place::Socket | Place::Link => {
                 let listen = format!("unix:{}", room.path("agent.sock").display());
                 (vec!["agent".into(), "--listen".into(), listen], None)
             }
@@ -50,10 +56,6 @@ impl Agent {
     }
 }
 
-/// A bridge's arguments that lead it through a link, whose guest is the built program.
-pub const THROUGH: [&str; 2] =
-    ["--through", concat!("command:[\"", env!("CARGO_BIN_EXE_pipeway"), "\",\"guest\"]")];
-
 /// Everything for one test on this system.
 pub struct Scene {
     pub room: Room,
@@ -66,16 +68,16 @@ impl Scene {
     pub fn new(place: Place, more: &[&str]) -> Self {
         let room = Room::new();
         let agent = Agent::start(&room, place);
-        let bridge = bridge(&room, &agent.endpoint, more);
+        let bridge = bridge(&room, place, &agent.endpoint, more);
         Scene { room, agent, bridge }
     }
 
     /// The same with a recorder between the two.
-    pub fn recorded(place: Place, more: &[&str]) -> (Self, Recorder) {
+    pub fn recorded(place: Place) -> (Self, Recorder) {
         let room = Room::new();
         let agent = Agent::start(&room, place);
         let recorder = Recorder::before(&agent.endpoint, room.path("").as_path(), "recorder");
-        let bridge = bridge(&room, &recorder.endpoint, more);
+        let bridge = bridge(&room, place, &recorder.endpoint, &[]);
         (Scene { room, agent, bridge }, recorder)
     }
 
@@ -98,6 +100,13 @@ impl Scene {
         self.agent.token.as_deref()
     }
 
+    /// The guest of the bridge's link.
+    pub fn guest(&self) -> u32 {
+        let guests = children(self.bridge.id());
+        assert_eq!(guests.len(), 1, "{guests:?}");
+        guests[0].parse().unwrap()
+    }
+
     /// Stops the bridge, and reads what it told of upgraded sessions.
     pub fn upgrades(self) -> Vec<Value> {
         self.bridge.signal("TERM");
@@ -106,10 +115,13 @@ impl Scene {
     }
 }
 
-fn bridge(room: &Room, to: &str, more: &[&str]) -> Running {
+fn bridge(room: &Room, place: Place, to: &str, more: &[&str]) -> Running {
+    let guest = serde_json::to_string(&[env!("CARGO_BIN_EXE_pipeway"), "guest"]).unwrap();
+    let through = format!("command:{guest}");
+    let link = if place == Place::Link { &["--through", &through][..] } else { &[] };
     let listen = format!("unix:{}", room.path("bridge.sock").display());
     let arguments = ["bridge", "--listen", &listen, "--to", to, "--events", "events.jsonl"];
-    let running = Running::start(room.pipeway(arguments.iter().chain(more)));
+    let running = Running::start(room.pipeway(arguments.iter().chain(link).chain(more)));
     assert_eq!(running.line(), format!("ready {listen}"));
     running
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::conversation::{ByHand, ByLibrary, Came, Conversation};
 use crate::recorder::{Recorder, Recording};
-use crate::scene::{Place, Scene, THROUGH};
+use crate::scene::{PLACES, Place, Scene};
 use crate::terminal::{SHELL, Terminal};
 use crate::wire::{CLOSE, CONTINUATION, PING, PONG, TEXT, frames, header, split_head};
 
@@ -102,27 +102,23 @@ pub fn opcodes(bytes: &[u8]) -> Vec<u8> {
     opcodes
 }
 
-fn prove<C: Conversation>(place: Place, more: &[&str]) -> Recording {
-    let (scene, recorder) = Scene::recorded(place, more);
+fn prove<C: Conversation>(place: Place) -> Recording {
+    let (scene, recorder) = Scene::recorded(place);
     let client = converse(C::open(&scene.socket(), scene.token()));
     let agent = recorder.recording();
     let endpoint = scene.endpoint();
     let upgrades = scene.upgrades();
     assert_eq!(upgrades[0]["peer.pid"], std::process::id());
+    let link = upgrades[0].get("link.mode").and_then(Value::as_str);
+    assert_eq!(link, (place == Place::Link).then_some("stdio"));
     agree(&client, &agent, &upgrades, &Expected::unix(&endpoint, &recorder));
-    let is_linked = more.contains(&"--through");
-    assert_eq!(upgrades[0].get("link.name").is_some(), is_linked, "{upgrades:?}");
     agent
 }
 
-/// Right before the agent, and through a link.
-const WAYS: [(Place, &[&str]); 4] =
-    [(Place::Socket, &[]), (Place::Port, &[]), (Place::Socket, &THROUGH), (Place::Port, &THROUGH)];
-
 #[test]
 fn a_session_by_hand_is_the_same_at_both_ends() {
-    for (place, more) in WAYS {
-        let agent = prove::<ByHand>(place, more);
+    for place in PLACES {
+        let agent = prove::<ByHand>(place);
         let sent = opcodes(&agent.sent);
         assert!([TEXT, CONTINUATION, PING].iter().all(|opcode| sent.contains(opcode)), "{sent:?}");
         assert_eq!(sent.last(), Some(&CLOSE));
@@ -132,8 +128,8 @@ fn a_session_by_hand_is_the_same_at_both_ends() {
 
 #[test]
 fn a_session_by_a_library_is_the_same_at_both_ends() {
-    for (place, more) in WAYS {
-        let agent = prove::<ByLibrary>(place, more);
+    for place in PLACES {
+        let agent = prove::<ByLibrary>(place);
         assert_eq!(opcodes(&agent.sent), [TEXT, PING, TEXT, CLOSE]);
         assert_eq!(opcodes(&agent.got), [TEXT, PONG, TEXT, CLOSE]);
     }
