@@ -7,18 +7,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::timeout;
 
 use crate::Error;
+use crate::input::Input;
 use crate::shared::Shared;
-
-/// The space for the first read, in bytes. A read that fills its space is followed by a larger one.
-const READ_MIN: usize = 8 * 1024;
-
-/// The space for a read, at the most.
-const READ_MAX: usize = 128 * 1024;
 
 /// How much is moved before the other tasks of the thread have their turn, in bytes.
 const TURN: usize = 512 * 1024;
@@ -27,8 +22,7 @@ const TURN: usize = 512 * 1024;
 pub(crate) struct Driver<S> {
     io: S,
     shared: Arc<Shared>,
-    input: BytesMut,
-    read_size: usize,
+    input: Input,
     writing: Vec<u8>,
     written: usize,
     /// Whether the stream below may hold back what it was given.
@@ -41,8 +35,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         Driver {
             io,
             shared,
-            input,
-            read_size: READ_MIN,
+            input: Input::new(input),
             writing: Vec::new(),
             written: 0,
             unflushed: false,
@@ -60,13 +53,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         // What came with the handshake, or what a full channel held up.
         self.shared.with(|state| {
             state.wait_as_driver(cx.waker());
-            state.connection.receive(&mut self.input);
+            state.connection.receive(&mut self.input.bytes);
         });
         let mut moved = 0;
         loop {
             let read = match self.poll_read(cx) {
                 Poll::Ready(Ok(0)) => {
-                    self.shared.with(|state| state.connection.end_of_input(&self.input));
+                    self.shared.with(|state| state.connection.end_of_input(&self.input.bytes));
                     return Poll::Ready(true);
                 }
                 Poll::Ready(Ok(read)) => read,
@@ -106,16 +99,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         if !may_receive {
             return Poll::Pending;
         }
-        if self.input.capacity() - self.input.len() < self.read_size / 4 {
-            self.input.reserve(self.read_size);
-        }
-        let space = self.input.capacity() - self.input.len();
-        let read = std::task::ready!(pin!(self.io.read_buf(&mut self.input)).poll(cx))?;
+        let space = self.input.make_space();
+        let read = std::task::ready!(pin!(self.io.read_buf(&mut self.input.bytes)).poll(cx))?;
         if read == space {
-            self.read_size = (self.read_size * 2).min(READ_MAX);
+            self.input.was_filled();
         }
         if read > 0 {
-            self.shared.with(|state| state.connection.receive(&mut self.input));
+            self.shared.with(|state| state.connection.receive(&mut self.input.bytes));
         }
         Poll::Ready(Ok(read))
     }
@@ -195,10 +185,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             return;
         }
         loop {
-            self.input.clear();
-            self.input.reserve(READ_MIN);
-            match self.io.read_buf(&mut self.input).await {
-                Ok(read) if read > 0 => self.input.advance(read),
+            self.input.bytes.clear();
+            self.input.make_space();
+            match self.io.read_buf(&mut self.input.bytes).await {
+                Ok(read) if read > 0 => {}
                 _ => return,
             }
         }

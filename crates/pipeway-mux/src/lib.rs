@@ -64,6 +64,7 @@ mod frame;
 pub mod fuzzing;
 mod handshake;
 mod id;
+mod input;
 mod msgpack;
 mod mux;
 mod options;
