@@ -266,7 +266,7 @@ fn a_low_soft_limit_of_open_files_is_raised() {
 fn a_low_hard_limit_of_open_files_lets_further_clients_wait() {
     let room = Room::new();
     let service = Service::fixed(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
-    let (socket, running) = bridge_with_file_limit(&room, &service.endpoint(), "ulimit -n 164");
+    let (socket, running) = bridge_with_file_limit(&room, &service.endpoint(), "ulimit -n 100");
     let mut clients: Vec<_> =
         (0..40).map(|_| std::os::unix::net::UnixStream::connect(&socket).unwrap()).collect();
     // 18 are served; each of the others has its turn when one has gone.
