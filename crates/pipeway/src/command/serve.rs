@@ -71,14 +71,17 @@ async fn run(config: Config, bad_config: Exit) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What this process opens besides sessions: pipes through which bytes are moved among it.
-const FILES_BESIDES: u64 = 128;
+/// What this process opens besides sessions: pipes through which bytes are moved are among it, and
+/// fewer of them where files are few.
+const fn files_besides(files: u64) -> u64 {
+    if files < 1024 { 64 } else { 128 }
+}
 
 /// Takes no more sessions than the system gives files for, a client's and an upstream's each: one
 /// more waits in the system's queue instead of failing half-way.
 fn fit_file_limit(configs: &mut [BridgeConfig]) {
     let Some(files) = pipeway_transport::raise_file_limit() else { return };
-    let sessions = files.saturating_sub(FILES_BESIDES) / 2 / configs.len().max(1) as u64;
+    let sessions = files.saturating_sub(files_besides(files)) / 2 / configs.len().max(1) as u64;
     let sessions = usize::try_from(sessions).unwrap_or(usize::MAX).max(1);
     for config in configs.iter_mut().filter(|config| config.limits.max_sessions > sessions) {
         // A little less than was asked for is nothing that anybody would act upon.

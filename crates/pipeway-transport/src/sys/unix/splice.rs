@@ -33,6 +33,7 @@ mod linux {
 
     use rustix::io::Errno;
     use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
+    use rustix::process::{Resource, getrlimit};
     use tokio::io::Interest;
 
     use super::Socket;
@@ -45,6 +46,13 @@ mod linux {
 
     /// The most pipes of this process at once; each is two files.
     const PIPES_MAX: usize = 32;
+
+    /// A process that may open fewer files than this has one pipe for each [`FILES_EACH`] of them:
+    /// its sessions need the rest.
+    const FILES_FEW: u64 = 1024;
+
+    /// See [`FILES_FEW`].
+    const FILES_EACH: u64 = 64;
 
     /// The most free ones that a thread keeps.
     const KEPT_MAX: usize = 8;
@@ -70,7 +78,14 @@ mod linux {
         fn take() -> Option<Place> {
             // The place is given back on drop, also where there was none.
             let place = Place;
-            (PIPES.fetch_add(1, Ordering::Relaxed) < PIPES_MAX).then_some(place)
+            (PIPES.fetch_add(1, Ordering::Relaxed) < pipes_max()).then_some(place)
+        }
+    }
+
+    fn pipes_max() -> usize {
+        match getrlimit(Resource::Nofile).current {
+            Some(files) if files < FILES_FEW => (files / FILES_EACH) as usize,
+            _ => PIPES_MAX,
         }
     }
 
