@@ -10,7 +10,7 @@ use std::io::{Read, Write};
 use std::time::Duration;
 
 use pipeway_transport::{
-    ConnectOptions, Endpoint, HalfClose, ListenOptions, Listener, Probe, Stream, connect,
+    ConnectOptions, Endpoint, HalfClose, ListenOptions, Listener, Probe, connect,
 };
 use support::{listen, pair, patient, run, unique};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};

@@ -1,8 +1,10 @@
 //! Docker's client before the way, Podman's service behind it.
 
+use std::os::unix::net::UnixStream;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
-use crate::harness::{Ended, Room, Running, is_left_out, run, wait_for};
+use crate::harness::{Ended, Room, Running, WATCHDOG, is_left_out, run};
 use crate::way::{Route, Way};
 
 /// Docker's client, speaking to `url`.
@@ -17,8 +19,21 @@ pub fn docker(room: &Room, url: &str, args: &[&str]) -> Command {
     command
 }
 
-/// Podman's service, with nothing of the machine's in it; the endpoint where it listens.
-fn podman(room: &Room) -> (Running, String) {
+/// Podman's service, with nothing of the machine's in it.
+struct Podman {
+    endpoint: String,
+    running: Running,
+}
+
+impl Drop for Podman {
+    fn drop(&mut self) {
+        // By an order and not by force: without root it is a second process that serves.
+        self.running.signal("TERM");
+        self.running.is_closed_within(WATCHDOG);
+    }
+}
+
+fn podman(room: &Room) -> Podman {
     let folder = |name: &str| room.path(name).display().to_string();
     let socket = room.path("podman.sock");
     let mut podman = Command::new("podman");
@@ -28,8 +43,15 @@ fn podman(room: &Room) -> (Running, String) {
     podman.arg(format!("unix://{}", socket.display()));
     podman.env("TMPDIR", folder("")).env("XDG_RUNTIME_DIR", folder("run"));
     let running = Running::start(podman);
-    wait_for(&socket);
-    (running, format!("unix:{}", socket.display()))
+    let begin = Instant::now();
+    while UnixStream::connect(&socket).is_err() {
+        // It says nothing on its standard output, and closes it by ending.
+        if running.is_closed_within(Duration::from_millis(10)) {
+            panic!("Podman does not serve here: {}", running.end().stderr);
+        }
+        assert!(begin.elapsed() < WATCHDOG, "Podman does not listen");
+    }
+    Podman { endpoint: format!("unix:{}", socket.display()), running }
 }
 
 /// Bytes that differ from place to place.
@@ -50,8 +72,8 @@ fn the_client_is_served(route: Route, bridge: &[&str], pipe: &[&str]) {
         return;
     }
     let room = Room::new();
-    let (_podman, to) = podman(&room);
-    let way = Way::open(route, &room, &to, bridge, pipe);
+    let podman = podman(&room);
+    let way = Way::open(route, &room, &podman.endpoint, bridge, pipe);
     let docker = |args: &[&str], stdin: &[u8]| -> Ended {
         run(docker(&room, &way.url(), args), stdin).exits_with(0)
     };
