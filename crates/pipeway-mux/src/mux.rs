@@ -172,7 +172,8 @@ impl Mux {
     }
 
     /// Rejects the other end's offer of that number. `reason` is for the other end, in the form
-    /// `Kind: message`; others' implementations do not show it, and version 1 can't tell it.
+    /// `Kind: message`; others' implementations do not show it, and version 1 can't tell it. npm's
+    /// package makes an unhandled rejection of it, which ends its process unless that is handled.
     ///
     /// # Errors
     ///
