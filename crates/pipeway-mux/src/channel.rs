@@ -1,5 +1,6 @@
 //! A channel as a stream of bytes.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -223,6 +224,34 @@ impl Reading {
         }
     }
 
+    /// Takes pieces of `bytes_max` bytes and more in all, if there are as many, and tells how much
+    /// it was; 0 is the end.
+    fn poll_pieces(
+        &mut self,
+        core: &Core,
+        cx: &mut Context<'_>,
+        pieces: &mut VecDeque<Bytes>,
+        bytes_max: usize,
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_fill(core, cx))?;
+        if self.piece.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        let mut bytes = self.piece.len();
+        pieces.push_back(std::mem::take(&mut self.piece));
+        let mut read = std::mem::take(&mut self.length);
+        core.shared.with(|state| {
+            while bytes < bytes_max {
+                let Some(piece) = state.connection.take_more(core.key) else { break };
+                bytes += piece.len();
+                read += piece.len();
+                pieces.push_back(piece);
+            }
+            state.connection.acknowledge(core.key, read);
+        });
+        Poll::Ready(Ok(bytes))
+    }
+
     fn consume(&mut self, core: &Core, count: usize) {
         self.piece.advance(count);
         if self.piece.is_empty() && self.length > 0 {
@@ -344,6 +373,32 @@ impl WriteHalf {
         self.core.terminate(error);
     }
 }
+
+macro_rules! pieces {
+    ($type:ty) => {
+        impl $type {
+            /// Takes what was received where it lies, without a copy: pieces of `bytes_max` bytes
+            /// in all, a piece less or more, behind those in `pieces`. How much that was; 0 is the
+            /// end of the direction. What is taken counts as read, and its sender may send as much
+            /// again.
+            ///
+            /// # Errors
+            ///
+            /// As reading.
+            pub fn poll_read_pieces(
+                &mut self,
+                cx: &mut Context<'_>,
+                pieces: &mut VecDeque<Bytes>,
+                bytes_max: usize,
+            ) -> Poll<io::Result<usize>> {
+                self.reading.poll_pieces(&self.core, cx, pieces, bytes_max)
+            }
+        }
+    };
+}
+
+pieces!(Channel);
+pieces!(ReadHalf);
 
 impl Drop for ReadHalf {
     fn drop(&mut self) {

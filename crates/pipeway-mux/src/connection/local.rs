@@ -274,16 +274,10 @@ impl Connection {
 
     /// Takes the oldest piece of what was received.
     pub(crate) fn take(&mut self, key: Key) -> Taken {
-        let record = &mut self.records[key];
-        if let Some(piece) = record.inbox.pop() {
-            if record.congested
-                && record.inbox.len() <= self.options.limits.v1_buffer_bytes as usize / 2
-            {
-                record.congested = false;
-                self.congested -= 1;
-            }
+        if let Some(piece) = self.take_more(key) {
             return Taken::Piece(piece);
         }
+        let record = &mut self.records[key];
         match &record.theirs {
             Some(Ok(())) => Taken::End,
             Some(Err(error)) => Taken::Failed(error.clone()),
@@ -293,6 +287,19 @@ impl Connection {
                 Taken::Nothing
             }
         }
+    }
+
+    /// Takes the oldest piece, if there is one.
+    pub(crate) fn take_more(&mut self, key: Key) -> Option<Bytes> {
+        let record = &mut self.records[key];
+        let piece = record.inbox.pop()?;
+        if record.congested
+            && record.inbox.len() <= self.options.limits.v1_buffer_bytes as usize / 2
+        {
+            record.congested = false;
+            self.congested -= 1;
+        }
+        Some(piece)
     }
 
     /// `bytes` that were taken have been read.

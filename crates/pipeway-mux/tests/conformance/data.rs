@@ -5,7 +5,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::offers::until_empty;
 use crate::rig::{
-    ACCEPTED, ALL, CONTENT, Of, WRITTEN, all, array, default, each, even, odd, pair_of, pattern,
+    ACCEPTED, ALL, CONTENT, Of, PROCESSED, WINDOWED, WRITTEN, accepted, all, array, default, each,
+    even, odd, pair_of, pattern,
 };
 
 #[test]
@@ -114,5 +115,30 @@ fn case_61_a_direction_that_ends_before_the_acceptance_is_told_after_it() {
         wire.send(CONTENT, 1, Of::Receiver, b"x").await;
         let mut got = [0; 1];
         channel.read_exact(&mut got).await.unwrap();
+    });
+}
+
+#[test]
+fn pieces_are_taken_as_they_lie_and_count_as_read() {
+    use std::collections::VecDeque;
+    each(&WINDOWED, async |version| {
+        let (mux, mut wire) = even(version).await;
+        let mut channel = accepted(&mux, &mut wire, 1_000).await;
+        for _ in 0..8 {
+            wire.send(CONTENT, 1, Of::Sender, &[7; 20_480]).await;
+        }
+        wire.expect_nothing().await;
+        let mut pieces = VecDeque::new();
+        let taken = std::future::poll_fn(|cx| channel.poll_read_pieces(cx, &mut pieces, 64 * 1024));
+        let taken = taken.await.unwrap();
+        assert_eq!(taken, pieces.iter().map(|piece| piece.len()).sum::<usize>());
+        assert!((64 * 1024..85 * 1024).contains(&taken), "{taken}");
+        assert!(pieces.iter().all(|piece| piece.iter().all(|byte| *byte == 7)));
+        let rest = std::future::poll_fn(|cx| channel.poll_read_pieces(cx, &mut pieces, 1 << 20));
+        assert_eq!(taken + rest.await.unwrap(), 8 * 20_480);
+        wire.expect(PROCESSED, 1, Of::Receiver, &array(8 * 20_480)).await;
+        wire.send(WRITTEN, 1, Of::Sender, &[]).await;
+        let end = std::future::poll_fn(|cx| channel.poll_read_pieces(cx, &mut pieces, 1 << 20));
+        assert_eq!(end.await.unwrap(), 0);
     });
 }
