@@ -164,9 +164,9 @@ impl Connection {
         self.out.take(space);
     }
 
-    /// What was handed over last has been sent.
-    pub(crate) fn output_is_sent(&mut self) {
-        self.out.taken_is_written();
+    /// What was handed over last has been sent; whether the stream below took it at once.
+    pub(crate) fn output_is_sent(&mut self, at_once: bool) {
+        self.out.taken_is_written(at_once);
         let Connection { flushing, records, out, events, .. } = self;
         flushing.retain(|key| match records.get_mut(*key) {
             Some(record) if record.flush_waits && !out.is_written(record.generation) => true,

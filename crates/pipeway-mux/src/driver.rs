@@ -124,12 +124,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         if wrote == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
+        let at_once = self.written == 0;
         self.written += wrote;
         self.unflushed = true;
         if self.written == self.writing.len() {
             self.shared.with(|state| {
                 state.is_writing = false;
-                state.connection.output_is_sent();
+                state.connection.output_is_sent(at_once);
             });
         }
         Poll::Ready(Ok(wrote))

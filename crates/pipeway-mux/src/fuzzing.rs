@@ -153,7 +153,7 @@ impl Machine {
     pub fn output(&mut self, sent: bool) -> Vec<u8> {
         self.connection.take_output(&mut self.space);
         if sent {
-            self.connection.output_is_sent();
+            self.connection.output_is_sent(true);
         }
         self.connection.give_turns();
         self.connection.receive(&mut self.input);

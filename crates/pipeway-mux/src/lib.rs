@@ -46,7 +46,7 @@
 //! | what | by |
 //! |---|---|
 //! | content that was received and not read | the channel's window; [`Options`] and [`Limits`] |
-//! | content to be sent | about 64 KiB for the connection, and as much again on its way |
+//! | content to be sent | about 128 KiB for the connection, and as much again on its way |
 //! | offers that nobody accepts, channels | [`Limits`] |
 //! | answers that the other end causes and does not read | 4 MiB, then nothing more is read from it |
 //! | a frame that is not content | [`Limits::payload_bytes_max`] |

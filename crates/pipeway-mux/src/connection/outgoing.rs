@@ -7,8 +7,11 @@ use crate::frame::{self, Code};
 use crate::id::ChannelId;
 use crate::options::{CONTENT_MAX, Version};
 
-/// Up to here content is taken, in bytes.
+/// Up to here content is taken, in bytes: what stands before a small message.
 const CONTENT_LIMIT: usize = 64 * 1024;
+
+/// The same over a stream that takes as much at once: there it stands for no time.
+const SWIFT_LIMIT: usize = 128 * 1024;
 
 /// What a frame's head takes at the most.
 const HEAD_MAX: usize = 20;
@@ -34,6 +37,8 @@ const ANSWERS_MAX: usize = 4 * 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct Outgoing {
     version: Version,
+    /// Up to where content is taken now.
+    limit: usize,
     bytes: Vec<u8>,
     /// Where content stands, in order, so that it can be taken out again.
     contents: Vec<Content>,
@@ -56,6 +61,7 @@ impl Outgoing {
     pub(super) fn new(version: Version) -> Self {
         Outgoing {
             version,
+            limit: CONTENT_LIMIT,
             bytes: Vec::new(),
             contents: Vec::new(),
             generation: 1,
@@ -95,9 +101,9 @@ impl Outgoing {
     /// Whether a write of `length` bytes must queue.
     pub(super) fn must_queue(&self, length: usize, granted: bool) -> bool {
         if length <= SMALL {
-            return self.bytes.len() >= CONTENT_LIMIT + CONTENT_MAX + SMALL_RESERVE;
+            return self.bytes.len() >= self.limit + CONTENT_MAX + SMALL_RESERVE;
         }
-        self.bytes.len() >= CONTENT_LIMIT || (!granted && self.has_queue())
+        self.bytes.len() >= self.limit || (!granted && self.has_queue())
     }
 
     pub(super) fn queue(&mut self, key: Key) {
@@ -124,12 +130,12 @@ impl Outgoing {
             let start = self.bytes.len();
             if start == 0 {
                 // One allocation rather than several that grow.
-                self.bytes.reserve(content.len().min(CONTENT_LIMIT) + HEAD_MAX);
+                self.bytes.reserve(content.len().min(self.limit) + HEAD_MAX);
             }
             frame::write_frame(&mut self.bytes, self.version, Code::Content, id, part);
             self.contents.push(Content { key, start, end: self.bytes.len() });
             written += part.len();
-            if !alone || self.bytes.len() >= CONTENT_LIMIT {
+            if !alone || self.bytes.len() >= self.limit {
                 break;
             }
         }
@@ -184,9 +190,10 @@ impl Outgoing {
         self.generation += 1;
     }
 
-    /// What was taken last is written.
-    pub(super) fn taken_is_written(&mut self) {
+    /// What was taken last is written; whether the stream below took it at once.
+    pub(super) fn taken_is_written(&mut self, at_once: bool) {
         self.written = self.generation - 1;
+        self.limit = if at_once { SWIFT_LIMIT } else { CONTENT_LIMIT };
     }
 }
 
@@ -236,6 +243,18 @@ mod tests {
         assert!(out.must_queue(large.len(), false), "one is before it");
         assert_eq!(out.turns().collect::<Vec<_>>(), [1]);
         assert!(!out.must_queue(large.len(), true));
+    }
+
+    #[test]
+    fn a_stream_that_takes_everything_at_once_is_given_more() {
+        let mut out = Outgoing::new(Version::V3);
+        let large = vec![0; 1 << 20];
+        for (at_once, limit) in [(true, SWIFT_LIMIT), (false, CONTENT_LIMIT)] {
+            out.take(&mut Vec::new());
+            out.taken_is_written(at_once);
+            let written = out.content(1, A, &large);
+            assert!((limit - CONTENT_MAX..limit + CONTENT_MAX).contains(&written), "{written}");
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use tokio::time::{Sleep, sleep};
 use crate::Stream;
 
 /// How much is read from a stream at once.
-const PIECE: usize = 64 * 1024;
+const PIECE: usize = 128 * 1024;
 
 /// How many pieces of a channel are written at once: more than frames of full size fill [`PIECE`].
 const SLICES: usize = 8;
