@@ -8,7 +8,7 @@ use bytes::BytesMut;
 const SIZE_MIN: usize = 8 * 1024;
 
 /// The space for a read, at the most.
-const SIZE_MAX: usize = 128 * 1024;
+const SIZE_MAX: usize = 64 * 1024;
 
 /// How many buffers are kept whose content may still be with readers.
 const RETIRED_MAX: usize = 4;
