@@ -167,6 +167,16 @@ impl Wire {
         self.expect(ACCEPTED, number, Of::Receiver, &payload).await;
     }
 
+    /// Wants an acknowledgement of 65,536 bytes and more; of how many.
+    pub async fn expect_acknowledgement(&mut self, number: u64, of: Of) -> u64 {
+        let like = frame(self.version, PROCESSED, number, of, &array(1 << 16));
+        let mut got = vec![0; like.len()];
+        timeout(SILENCE, self.io.read_exact(&mut got)).await.unwrap().unwrap();
+        let (head, count) = got.split_at(like.len() - 4);
+        assert!(like.starts_with(head), "{} came, and no acknowledgement", hex(&got));
+        u64::from(u32::from_be_bytes(count.try_into().unwrap()))
+    }
+
     /// Wants that nothing comes, and that the connection stays.
     pub async fn expect_nothing(&mut self) {
         let mut got = [0; 64];
