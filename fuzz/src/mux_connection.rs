@@ -112,7 +112,7 @@ impl Run {
         let number = place as u64;
         let machine = &mut self.machine;
         match action {
-            0 => machine.offer(name, window),
+            0 => machine.offer(name, window, &[7; 31][..more]),
             1 => machine.accept(name, window),
             2 => machine.accept_number(number, window),
             3 => machine.reject(number, text),

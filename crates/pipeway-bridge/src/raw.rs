@@ -1,8 +1,9 @@
 //! A session of bytes: from accept to close, unread.
 
 use std::future::poll_fn;
+use std::io;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pipeway_telemetry::{End, EventKind, Fault, Side};
@@ -10,6 +11,7 @@ use pipeway_transport::{HalfClose, Peer, Stream};
 use tokio::time::Instant;
 
 use crate::accepted::Accepted;
+use crate::buffer::Expect;
 use crate::conn::Conn;
 use crate::deadline::Deadline;
 use crate::relay::{Ended, Relay};
@@ -58,6 +60,11 @@ impl RawSession {
             return self.refuse(Kind::TooManySessions);
         }
         let shared = Arc::clone(&self.accepted.shared);
+        if poll_fn(|cx| Poll::Ready(self.look(cx, shared.upstream.first_max()))).await.is_err() {
+            self.fault = Ended { end: End::ClientClosed, failed: true }.fault();
+            self.client.stream.abort_on_close();
+            return End::ClientClosed;
+        }
         let stream = match self.connect(&shared).await {
             Ok(stream) => stream,
             Err(kind) => return self.refuse(kind),
@@ -86,13 +93,29 @@ impl RawSession {
         end
     }
 
+    /// Looks, without waiting, for first bytes of the client's that may go along with the wish for
+    /// a connection.
+    fn look(&mut self, cx: &mut Context<'_>, first_max: usize) -> io::Result<()> {
+        if first_max == 0 {
+            return Ok(());
+        }
+        match self.client.poll_fill(cx, Expect::Little, first_max) {
+            Poll::Ready(found) => found.map(drop),
+            Poll::Pending => Ok(()),
+        }
+    }
+
     /// Connects to the upstream, whatever the client does meanwhile: it may send and leave, and
     /// what it sent is the upstream's.
     async fn connect(&mut self, shared: &Shared) -> Result<Stream, Kind> {
         let began = Instant::now();
-        let connected = shared.upstream.connect().await;
+        let first = self.client.input.bytes();
+        let first = &first[..first.len().min(shared.upstream.first_max())];
+        let connected = shared.upstream.connect_with(first).await;
+        let sent = first.len();
         self.connect = Some(began.elapsed());
         let stream = connected.map_err(|error| Refusal::from_connect(&error).kind)?;
+        self.client.input.consume(sent);
         self.connected = true;
         Ok(stream)
     }

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::OnceLock;
 
 use pipeway_telemetry::{Hop, LinkHop};
-use pipeway_transport::link::{Link, Opening};
+use pipeway_transport::link::{FIRST_MAX, Link, Opening};
 use pipeway_transport::{ConnectOptions, Endpoint, Error, Mode, Stream, connect};
 
 use crate::shared::HopText;
@@ -46,14 +46,31 @@ impl Upstream {
     pub(crate) fn connect(
         &self,
     ) -> Pin<Box<dyn Future<Output = Result<Stream, Error>> + Send + '_>> {
-        Box::pin(self.connecting())
+        Box::pin(self.connecting(&[]))
     }
 
-    async fn connecting(&self) -> Result<Stream, Error> {
+    /// As [`connect`](Self::connect), with the first bytes, no more than
+    /// [`first_max`](Self::first_max).
+    pub(crate) fn connect_with<'a>(
+        &'a self,
+        first: &'a [u8],
+    ) -> Pin<Box<dyn Future<Output = Result<Stream, Error>> + Send + 'a>> {
+        Box::pin(self.connecting(first))
+    }
+
+    /// How many bytes may go along with the wish for a connection.
+    pub(crate) fn first_max(&self) -> usize {
+        match self.way {
+            Way::Here { .. } => 0,
+            Way::Through { .. } => FIRST_MAX,
+        }
+    }
+
+    async fn connecting(&self, first: &[u8]) -> Result<Stream, Error> {
         match &self.way {
             Way::Here { endpoint, options } => connect(endpoint, options).await,
             Way::Through { link, opening } => {
-                let stream = link.connect(opening).await?;
+                let stream = link.connect_with(opening, first).await?;
                 self.hop.get_or_init(|| HopText {
                     mode: stream.mode(),
                     endpoint: stream

@@ -26,7 +26,7 @@ use crate::error::{ChannelError, Ended, Error, ErrorKind};
 use crate::frame::{Code, Decoder, Malformed, Naming, Part};
 use crate::id::{ChannelId, Source};
 use crate::msgpack;
-use crate::options::{CONTENT_MAX, Options};
+use crate::options::{CONTENT_MAX, FIRST_MAX, Options};
 
 /// The place of a channel's record, from its beginning until it is over and nobody holds it.
 pub(crate) type Key = usize;

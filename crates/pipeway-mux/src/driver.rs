@@ -5,13 +5,15 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use crate::Error;
+use crate::busy::BusyPoll;
 use crate::input::Input;
 use crate::shared::Shared;
 
@@ -27,11 +29,19 @@ pub(crate) struct Driver<S> {
     written: usize,
     /// Whether the stream below may hold back what it was given.
     unflushed: bool,
+    busy: BusyPoll,
+}
+
+/// How many bytes a turn has moved.
+#[derive(Clone, Copy, Default)]
+struct Moved {
+    read: usize,
+    wrote: usize,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     /// `input` is what was read behind the handshake.
-    pub(crate) fn new(io: S, shared: Arc<Shared>, input: BytesMut) -> Self {
+    pub(crate) fn new(io: S, shared: Arc<Shared>, input: BytesMut, busy: BusyPoll) -> Self {
         Driver {
             io,
             shared,
@@ -39,23 +49,37 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             writing: Vec::new(),
             written: 0,
             unflushed: false,
+            busy,
         }
     }
 
     pub(crate) async fn run(mut self, close_timeout: Duration) {
-        let reached_end = poll_fn(|cx| self.poll_run(cx)).await;
+        let mut yielding = pin!(None);
+        let reached_end = poll_fn(|cx| {
+            let mut moved = Moved::default();
+            let poll = self.poll_run(cx, &mut moved);
+            if poll.is_pending() && self.busy.again(moved.read, moved.wrote, Instant::now) {
+                // The other tasks have their turn, the system is asked for what is ready, and then
+                // this task is woken: it waits, but its thread does not sleep.
+                yielding.set(Some(yield_now()));
+                if let Some(yielding) = yielding.as_mut().as_pin_mut() {
+                    let _ = yielding.poll(cx);
+                }
+            }
+            poll
+        })
+        .await;
         // Late is as good as never: the stream is let go all the same.
         let _ = timeout(close_timeout, self.wind_down(reached_end)).await;
     }
 
     /// Moves bytes until the connection ends. Whether the other end has closed its direction.
-    fn poll_run(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+    fn poll_run(&mut self, cx: &mut Context<'_>, moved: &mut Moved) -> Poll<bool> {
         // What came with the handshake, or what a full channel held up.
         self.shared.with(|state| {
             state.wait_as_driver(cx.waker());
             state.connection.receive(&mut self.input.bytes);
         });
-        let mut moved = 0;
         loop {
             let read = match self.poll_read(cx) {
                 Poll::Ready(Ok(0)) => {
@@ -77,8 +101,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             if read == 0 && wrote == 0 {
                 return Poll::Pending;
             }
-            moved += read + wrote;
-            if moved >= TURN {
+            moved.read += read;
+            moved.wrote += wrote;
+            if moved.read + moved.wrote >= TURN {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }

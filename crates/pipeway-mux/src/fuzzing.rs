@@ -160,9 +160,9 @@ impl Machine {
         self.space.clone()
     }
 
-    /// Offers a channel.
-    pub fn offer(&mut self, name: &str, window: Option<u32>) {
-        if let Ok(key) = self.connection.offer(name, window) {
+    /// Offers a channel, with its first content.
+    pub fn offer(&mut self, name: &str, window: Option<u32>, first: &[u8]) {
+        if let Ok(key) = self.connection.offer(name, window, first) {
             self.held.push(Held { key, reads: true });
         }
     }

@@ -55,6 +55,7 @@
 //! [`Limits::v1_buffer_bytes`] are kept for it, until it is read. An offer with content that nobody
 //! accepts can do the same.
 
+mod busy;
 mod channel;
 mod connection;
 mod driver;
@@ -76,6 +77,6 @@ pub use channel::{Channel, ReadHalf, WriteHalf};
 pub use error::{ChannelError, Ended, Error, ErrorKind, OfferError};
 pub use id::{ChannelId, Source};
 pub use mux::{IncomingOffer, Mux};
-pub use options::{ChannelOptions, Limits, Options, Version};
+pub use options::{ChannelOptions, FIRST_MAX, Limits, Options, Version};
 pub use simplex::{SimplexReader, SimplexWriter, simplex};
 pub use substream::{SubstreamReader, SubstreamWriter};

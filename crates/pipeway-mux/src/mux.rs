@@ -10,6 +10,7 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
+use crate::busy::BusyPoll;
 use crate::channel::{Channel, Core};
 use crate::connection::{AcceptId, Connection};
 use crate::driver::Driver;
@@ -110,9 +111,10 @@ impl Mux {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let close_timeout = options.close_timeout;
+        let busy = BusyPoll::new(options.busy_poll);
         let shared = Shared::new(Connection::new(options, odd));
         let mux = Mux::hold(&shared);
-        tokio::spawn(Driver::new(io, shared, input).run(close_timeout));
+        tokio::spawn(Driver::new(io, shared, input, busy).run(close_timeout));
         mux
     }
 
@@ -124,7 +126,26 @@ impl Mux {
     /// [`OfferError::Rejected`], and [`OfferError::Connection`] where the connection has ended, has
     /// as many channels as may be, or `name` is too long for a frame.
     pub async fn offer(&self, name: &str, options: ChannelOptions) -> Result<Channel, OfferError> {
-        let core = self.offered(name, options)?;
+        self.offer_with(name, options, &[]).await
+    }
+
+    /// As [`offer`](Mux::offer), with the channel's first content, which does not wait for the
+    /// acceptance: that spares a round trip where this end speaks first. Of an offer that is
+    /// rejected or cancelled it may have been read.
+    ///
+    /// At most 4,096 bytes, and only to other ends that take content before they have accepted: this
+    /// crate does, and npm's package; .NET's and the crate `nerdbank-streams` were not tried.
+    ///
+    /// # Errors
+    ///
+    /// As [`offer`](Mux::offer); [`ErrorKind::Usage`] for more content.
+    pub async fn offer_with(
+        &self,
+        name: &str,
+        options: ChannelOptions,
+        first: &[u8],
+    ) -> Result<Channel, OfferError> {
+        let core = self.offered(name, options, first)?;
         poll_fn(|cx| core.poll_answer(cx)).await?;
         Ok(Channel::new(core))
     }
@@ -137,12 +158,12 @@ impl Mux {
     /// As [`offer`](Mux::offer), but for what the other end says:
     /// [`Channel::accepted`] tells that.
     pub fn offer_anonymous(&self, options: ChannelOptions) -> Result<Channel, Error> {
-        self.offered("", options).map(Channel::new)
+        self.offered("", options, &[]).map(Channel::new)
     }
 
-    fn offered(&self, name: &str, options: ChannelOptions) -> Result<Core, Error> {
+    fn offered(&self, name: &str, options: ChannelOptions, first: &[u8]) -> Result<Core, Error> {
         self.shared.with(|state| {
-            let key = state.connection.offer(name, options.window_bytes)?;
+            let key = state.connection.offer(name, options.window_bytes, first)?;
             Ok(Core::hold(&self.shared, state, key))
         })
     }

@@ -7,6 +7,9 @@ use crate::{Error, ErrorKind};
 /// The most content that a frame of ours carries, in bytes.
 pub(crate) const CONTENT_MAX: usize = 20 * 1024;
 
+/// How much content may go with an offer, in bytes ([`Mux::offer_with`](crate::Mux::offer_with)).
+pub const FIRST_MAX: usize = 4096;
+
 /// The version of the protocol on the wire. The two ends agree on it beforehand: nothing on the
 /// wire negotiates it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -78,6 +81,11 @@ pub struct Options {
     /// How long, after [`close`](crate::Mux::close) or the connection's end, what was written is
     /// still handed to the stream below and the other end is waited for. Default: 5 seconds.
     pub close_timeout: Duration,
+    /// How long, after a small exchange, the connection's task looks for more before it lets its
+    /// thread sleep; where that is in vain it is tried ever more seldom, and while nothing moves,
+    /// never. It spares a conversation the waking of a processor and costs its thread this much
+    /// processor time for each message at the most. Zero: never. Default: 50 microseconds.
+    pub busy_poll: Duration,
     /// How much of everything the other end may cause.
     pub limits: Limits,
 }
@@ -93,6 +101,7 @@ impl Default for Options {
             fault_open_channels: false,
             handshake_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(5),
+            busy_poll: Duration::from_micros(50),
             limits: Limits::default(),
         }
     }

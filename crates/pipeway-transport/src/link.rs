@@ -45,6 +45,7 @@ pub use config::{LinkConfig, OnLine};
 pub use guest::{GuestOptions, serve};
 pub use hold::Link;
 pub use opening::Opening;
+pub use pipeway_mux::FIRST_MAX;
 pub use spec::{CommandLine, Distribution, LinkSpec, LinkSpecParseError};
 pub use state::{LinkDown, LinkDownReason, LinkState, LinkUp, LinkWatch};
 pub(crate) use stream::LinkStream;

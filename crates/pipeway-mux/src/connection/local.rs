@@ -22,9 +22,23 @@ pub(crate) enum NotWritten {
 }
 
 impl Connection {
-    /// Offers a channel, which is held from then on.
-    pub(crate) fn offer(&mut self, name: &str, window: Option<u32>) -> Result<Key, Error> {
+    /// Offers a channel, which is held from then on. The content `first` goes with the offer.
+    pub(crate) fn offer(
+        &mut self,
+        name: &str,
+        window: Option<u32>,
+        first: &[u8],
+    ) -> Result<Key, Error> {
         self.check_running()?;
+        if first.len() > FIRST_MAX {
+            return Err(Error::new(
+                ErrorKind::Usage,
+                format!(
+                    "{} bytes are too many to go with an offer; at most {FIRST_MAX} may",
+                    first.len()
+                ),
+            ));
+        }
         if self.records.len() >= self.options.limits.channels_max {
             return Err(Error::new(
                 ErrorKind::Usage,
@@ -56,6 +70,13 @@ impl Connection {
         } else {
             self.records[key].receive = ReceiveWindow::UNLIMITED;
             self.send(key, Code::Offer, name.as_bytes());
+        }
+        if !first.is_empty() {
+            let sent = self.out.content(key, id, first);
+            debug_assert!(sent == first.len(), "it fits one frame");
+            let record = &mut self.records[key];
+            record.send.sent(sent);
+            record.generation = self.out.generation();
         }
         Ok(key)
     }

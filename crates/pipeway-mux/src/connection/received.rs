@@ -117,13 +117,10 @@ impl Connection {
         if self.records[key].phase != Phase::Offered {
             return Ok(());
         }
-        let send = if self.options.version.has_windows() {
-            SendWindow::new(window_parameter(payload)?)
-        } else {
-            SendWindow::UNLIMITED
-        };
+        let window =
+            if self.options.version.has_windows() { window_parameter(payload)? } else { u64::MAX };
         let record = &mut self.records[key];
-        record.send = send;
+        record.send.open(window);
         record.phase = Phase::Open;
         record.accepted = true;
         self.events.extend([Event::Answered(key), Event::Writable(key)]);

@@ -26,8 +26,18 @@ impl SendWindow {
     /// Version 1 has none.
     pub(super) const UNLIMITED: Self = SendWindow::new(u64::MAX);
 
+    /// None while more is outstanding than the window holds: content may have been sent before the
+    /// window was known.
     pub(super) fn room(&self) -> u64 {
-        self.window - self.outstanding
+        self.window.saturating_sub(self.outstanding)
+    }
+
+    /// The other end has accepted, and tells its window.
+    pub(super) fn open(&mut self, window: u64) {
+        self.window = window;
+        if window == u64::MAX {
+            self.outstanding = 0;
+        }
     }
 
     pub(super) fn sent(&mut self, bytes: usize) {

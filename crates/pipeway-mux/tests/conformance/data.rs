@@ -1,12 +1,12 @@
 //! Cases 56 and 59 to 62: data. Cases 57 and 58 are with npm's package at the other end.
 
-use pipeway_mux::Ended;
+use pipeway_mux::{ChannelOptions, Ended, ErrorKind, FIRST_MAX, OfferError, Version};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::offers::until_empty;
 use crate::rig::{
-    ACCEPTED, ALL, CONTENT, Of, PROCESSED, WINDOWED, WRITTEN, accepted, all, array, default, each,
-    even, odd, pair_of, pattern,
+    ACCEPTED, ALL, CONTENT, GROW, Of, PROCESSED, WINDOWED, WRITTEN, accepted, all, array, default,
+    each, even, odd, pair_of, pattern,
 };
 
 #[test]
@@ -76,6 +76,89 @@ fn case_60_62_content_before_the_acceptance_is_kept_and_so_is_its_end() {
         assert_eq!(all(&mut channel).await, b"early bird");
         channel.write_all(b"worm").await.unwrap();
         wire.expect(CONTENT, 1, Of::Receiver, b"worm").await;
+    });
+}
+
+#[test]
+fn first_content_goes_with_its_offer_and_counts_in_the_window() {
+    each(&ALL, async |version| {
+        let (mux, mut wire) = odd(version).await;
+        let offering = {
+            let mux = mux.clone();
+            tokio::spawn(async move { mux.offer_with("a", default(), b"first").await })
+        };
+        wire.expect_offer(1, "a", 1_024_000).await;
+        wire.expect(CONTENT, 1, Of::Sender, b"first").await;
+        wire.expect_nothing().await;
+        wire.accept(1, 7).await;
+        let mut channel = offering.await.unwrap().unwrap();
+        let rest = if version == Version::V1 { &b"second"[..] } else { b"se" };
+        let writing = tokio::spawn(async move {
+            channel.write_all(b"second").await.unwrap();
+            channel
+        });
+        wire.expect(CONTENT, 1, Of::Sender, rest).await;
+        if version != Version::V1 {
+            wire.expect(GROW, 1, Of::Sender, &[]).await;
+            wire.send(PROCESSED, 1, Of::Receiver, &array(7)).await;
+            wire.expect(CONTENT, 1, Of::Sender, b"cond").await;
+        }
+        writing.await.unwrap();
+    });
+}
+
+#[test]
+fn more_first_content_than_the_window_is_waited_for() {
+    each(&WINDOWED, async |version| {
+        let (here, there) = pair_of(version).await;
+        let first = pattern(FIRST_MAX);
+        let offer = here.offer_with("a", default(), &first);
+        let (offered, accepted) =
+            tokio::join!(offer, there.accept("a", ChannelOptions::window(10)));
+        let (mut offered, mut accepted) = (offered.unwrap(), accepted.unwrap());
+        let writing = tokio::spawn(async move {
+            offered.write_all(b"rest").await.unwrap();
+            offered.shutdown().await.unwrap();
+            offered
+        });
+        let all = all(&mut accepted).await;
+        assert_eq!((&all[..FIRST_MAX], &all[FIRST_MAX..]), (&first[..], &b"rest"[..]));
+        writing.await.unwrap();
+    });
+}
+
+#[test]
+fn first_content_of_an_offer_that_comes_to_nothing_harms_nothing() {
+    each(&ALL, async |version| {
+        let (here, there) = pair_of(version).await;
+        let cancelled = {
+            let here = here.clone();
+            tokio::spawn(async move { here.offer_with("no", default(), b"first").await })
+        };
+        let offer = there.next_offer().await.unwrap();
+        cancelled.abort();
+        let _ = cancelled.await;
+        // It may have been withdrawn.
+        let _ = offer.reject(None);
+        let (offered, offer) = tokio::join!(
+            async {
+                let refused = here.offer_with("no", default(), b"first").await;
+                assert!(matches!(refused, Err(OfferError::Rejected { .. })), "{refused:?}");
+                here.offer("yes", default()).await
+            },
+            async {
+                there.next_offer().await.unwrap().reject(Some("Error: no")).unwrap();
+                there.accept("yes", default()).await
+            }
+        );
+        let mut offered = offered.unwrap();
+        offered.write_all(b"alive").await.unwrap();
+        offered.shutdown().await.unwrap();
+        assert_eq!(all(&mut offer.unwrap()).await, b"alive");
+        let too_much = here.offer_with("a", default(), &pattern(FIRST_MAX + 1)).await;
+        let Err(OfferError::Connection(error)) = too_much else { panic!("{too_much:?}") };
+        assert_eq!(error.kind(), ErrorKind::Usage);
+        assert!(error.to_string().contains("4096"), "{error}");
     });
 }
 

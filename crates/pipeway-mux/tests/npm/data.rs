@@ -22,6 +22,20 @@ async fn digest_of(npm: &Npm, length: usize) -> Value {
 }
 
 #[test]
+fn content_that_goes_with_an_offer_is_read_by_npm() {
+    over_all(async |pair| {
+        let accepting = pair.npm("accept", json!({ "as": "a", "name": "a" }));
+        let offering = pair.mux.offer_with("a", ChannelOptions::default(), b"first ");
+        let (channel, accepted) = tokio::join!(offering, accepting);
+        accepted.unwrap();
+        let mut channel = channel.unwrap();
+        channel.write_all(b"second").await.unwrap();
+        let read = pair.npm("text", json!({ "as": "a", "length": 12 })).await.unwrap();
+        assert_eq!(read["text"], "first second");
+    });
+}
+
+#[test]
 fn case_56_npm_echoes_every_size() {
     over_all_both_ways(async |pair, by| {
         let mut channel = pair.echoed(by, "echo").await;

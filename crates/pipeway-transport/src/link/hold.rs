@@ -85,6 +85,19 @@ impl Link {
     /// [`Permission`](ErrorKind::Permission) where `opening` was not among
     /// [`LinkConfig::openings`] or the guest does not allow it.
     pub async fn connect(&self, opening: &Opening) -> Result<Stream, Error> {
+        self.connect_with(opening, &[]).await
+    }
+
+    /// As [`connect`](Self::connect), with the first bytes for the other side, at most
+    /// [`FIRST_MAX`]: they go along with the wish for a connection, which spares a round trip. A
+    /// link that is lost while they are under way is an error, not another try: they may have
+    /// arrived.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect); [`LinkDown`](ErrorKind::LinkDown) also where the link was lost
+    /// before the answer.
+    pub async fn connect_with(&self, opening: &Opening, first: &[u8]) -> Result<Stream, Error> {
         let deadline = Instant::now() + opening.options().timeout;
         let mut rx = self.rx.clone();
         let mut lost = None;
@@ -101,9 +114,14 @@ impl Link {
                 let state = rx.borrow().state.clone();
                 return Err(self.down(&state));
             };
-            match self.open(&live, opening, deadline + GRACE).await {
+            match self.open(&live, opening, first, deadline + GRACE).await {
                 // Nothing was sent but the wish for a connection, so it may be wished for again.
-                Err(None) => lost = Some(live.number),
+                Err(None) if first.is_empty() => lost = Some(live.number),
+                Err(None) => {
+                    let message = format!("the link {} was lost meanwhile", self.config.name);
+                    return Err(Error::new(ErrorKind::LinkDown, message)
+                        .hint("what was sent with the connection may have arrived"));
+                }
                 Err(Some(error)) => return Err(error),
                 Ok(stream) => return Ok(stream),
             }
@@ -124,6 +142,7 @@ impl Link {
         &self,
         live: &Live,
         opening: &Opening,
+        first: &[u8],
         deadline: Instant,
     ) -> Result<Stream, Option<Error>> {
         let endpoint = match live.resolved.iter().find(|(known, _)| known == opening) {
@@ -142,7 +161,7 @@ impl Link {
             }
         };
         let name = opening.to_string();
-        let offer = live.mux.offer(&name, ChannelOptions::default());
+        let offer = live.mux.offer_with(&name, ChannelOptions::default(), first);
         match timeout_at(deadline, offer).await {
             Ok(Ok(channel)) => {
                 let mode = endpoint.mode().unwrap_or(crate::Mode::Stdio);

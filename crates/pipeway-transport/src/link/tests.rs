@@ -106,6 +106,22 @@ fn bytes_go_both_ways_and_each_direction_ends_by_itself() {
 }
 
 #[test]
+fn the_first_bytes_come_with_the_offer() {
+    run(async {
+        let (listener, opening) = service().await;
+        let rig = rig(std::slice::from_ref(&opening), &[]).await;
+        let name = opening.to_string();
+        let offer = rig.mux.offer_with(&name, ChannelOptions::default(), b"question");
+        let (channel, accepted) = tokio::join!(offer, listener.accept());
+        let (mut channel, mut service) = (channel.unwrap(), accepted.unwrap().0);
+        channel.shutdown().await.unwrap();
+        let mut question = String::new();
+        service.read_to_string(&mut question).await.unwrap();
+        assert_eq!(question, "question");
+    });
+}
+
+#[test]
 fn the_services_end_comes_first_and_the_other_direction_goes_on() {
     run(async {
         let (listener, opening) = service().await;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use pipeway_transport::ErrorKind;
-use pipeway_transport::link::{Link, LinkDownReason as Reason};
+use pipeway_transport::link::{Link, LinkDownReason as Reason, LinkWatch, Opening};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::harness::kill;
@@ -47,10 +47,15 @@ fn a_stream_that_is_wished_for_while_the_link_is_down_waits_for_it() {
     });
 }
 
-#[test]
-fn a_guest_that_dies_while_it_connects_is_no_failure_of_the_connect() {
-    run(async {
-        // A socket whose queue is full: the guest waits for a place.
+/// A socket whose queue is full: the guest waits for a place.
+struct Full {
+    folder: tempfile::TempDir,
+    listener: std::os::unix::net::UnixListener,
+    _first: std::os::unix::net::UnixStream,
+}
+
+impl Full {
+    fn new() -> Full {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("full.sock");
         let socket =
@@ -59,24 +64,58 @@ fn a_guest_that_dies_while_it_connects_is_no_failure_of_the_connect() {
         socket.listen(0).unwrap();
         let listener = std::os::unix::net::UnixListener::from(std::os::fd::OwnedFd::from(socket));
         let _first = std::os::unix::net::UnixStream::connect(&path).unwrap();
-        let full = opening(&format!("unix:{}", path.display()));
-        let (link, mut watch, pid) = marked(std::slice::from_ref(&full)).await;
+        Full { folder, listener, _first }
+    }
+
+    fn opening(&self) -> Opening {
+        opening(&format!("unix:{}", self.folder.path().join("full.sock").display()))
+    }
+}
+
+/// Kills the guest while it holds the wish of `connecting`, and waits for the next one.
+async fn kill_while_connecting(link: &Link, watch: &mut LinkWatch, pid: u32) {
+    // The wish is at the guest when the answer to a later one is here.
+    let error = link.connect(&opening("local:unknown")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Permission);
+    tokio::task::yield_now().await;
+    assert!(kill("KILL", pid));
+    until_down(watch).await;
+    until_up(watch).await;
+}
+
+#[test]
+fn a_guest_that_dies_while_it_connects_is_no_failure_of_the_connect() {
+    run(async {
+        let full = Full::new();
+        let wish = full.opening();
+        let (link, mut watch, pid) = marked(std::slice::from_ref(&wish)).await;
         let connecting = tokio::spawn({
-            let (link, full) = (link.clone(), full.clone());
-            async move { link.connect(&full).await }
+            let (link, wish) = (link.clone(), wish.clone());
+            async move { link.connect(&wish).await }
         });
-        // The wish is at the guest when the answer to a later one is here.
-        let error = link.connect(&opening("local:unknown")).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Permission);
-        tokio::task::yield_now().await;
-        assert!(kill("KILL", pid));
-        until_down(&mut watch).await;
-        until_up(&mut watch).await;
+        kill_while_connecting(&link, &mut watch, pid).await;
         // Now there is a place: the new guest gets it.
-        drop(listener.accept().unwrap());
-        let accepted = tokio::task::spawn_blocking(move || listener.accept().unwrap().0);
+        drop(full.listener.accept().unwrap());
+        let accepted = tokio::task::spawn_blocking(move || full.listener.accept().unwrap().0);
         connecting.await.unwrap().unwrap();
         accepted.await.unwrap();
+    });
+}
+
+#[test]
+fn first_bytes_that_were_under_way_to_a_guest_that_died_are_not_sent_again() {
+    run(async {
+        let full = Full::new();
+        let wish = full.opening();
+        let (link, mut watch, pid) = marked(std::slice::from_ref(&wish)).await;
+        let connecting = tokio::spawn({
+            let (link, wish) = (link.clone(), wish.clone());
+            async move { link.connect_with(&wish, b"pay 100").await }
+        });
+        kill_while_connecting(&link, &mut watch, pid).await;
+        let error = connecting.await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::LinkDown);
+        assert!(error.advice().unwrap().contains("may have arrived"), "{error}");
     });
 }
 
