@@ -93,7 +93,7 @@ impl Connection {
     }
 
     fn response(&mut self, id: Id, envelope: Envelope, bytes: usize, now: Instant) {
-        if !self.calls.get(&id).is_some_and(|call| call.response.is_none()) {
+        if self.calls.get(&id).is_none_or(|call| call.response.is_some()) {
             self.warn(Warning::UnknownResponse(id));
             return self.drop_streams(&envelope.streams);
         }
