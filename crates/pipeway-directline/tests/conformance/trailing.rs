@@ -126,7 +126,8 @@ fn the_start_of_a_header_is_waited_for() {
 
 #[test]
 fn unframed_content_that_stalls_closes() {
-    let mut rig = asked(1000);
+    let mut rig = Rig::with(Limits { parked_timeout: 60 * SECOND, ..Limits::agent() });
+    rig.receive(a(&id(1), &[stream(&id(2), Some(1000))]));
     rig.receive([s(&id(2), rest(100), true), rest(100)].concat());
     rig.pass(9 * SECOND);
     rig.receive(rest(100));
