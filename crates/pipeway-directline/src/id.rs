@@ -1,0 +1,195 @@
+//! Ids: the 36 bytes that name a request or a stream.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::str::FromStr;
+
+use crate::error::{Error, ErrorKind};
+use crate::limits::Strictness;
+
+/// How many bytes an id has on the wire.
+pub(crate) const LENGTH: usize = 36;
+
+/// Where a hyphenated GUID has its hyphens.
+const HYPHENS: [usize; 4] = [8, 13, 18, 23];
+
+/// How many random bytes are drawn at a time: 16 ids.
+const DRAWN: usize = 256;
+
+/// The id of a request or a stream. It keeps its 36 bytes as they came, for peers that compare
+/// them as text, and is equal to another one if both are the same GUID.
+#[derive(Clone, Copy)]
+pub struct Id {
+    text: [u8; LENGTH],
+    /// `None`: compared as text, which only the lenient reader makes.
+    guid: Option<u128>,
+}
+
+impl Id {
+    /// The id of frames that are about nothing in particular.
+    pub const ZERO: Id = Id { text: *b"00000000-0000-0000-0000-000000000000", guid: Some(0) };
+
+    /// Reads the 36 bytes of a header.
+    pub(crate) fn read(text: [u8; LENGTH], strictness: Strictness) -> Option<Id> {
+        if let Some(guid) = hyphenated(&text) {
+            return Some(Id { text, guid: Some(guid) });
+        }
+        if strictness == Strictness::Strict {
+            return None;
+        }
+        if text[32..] == *b"    "
+            && let Some(guid) = text[..32].iter().try_fold(0, with_digit)
+        {
+            return Some(Id { text, guid: Some(guid) });
+        }
+        let is_printable = text.iter().all(|byte| matches!(byte, b' '..=b'~'));
+        (is_printable && text != [b' '; LENGTH]).then_some(Id { text, guid: None })
+    }
+
+    /// Reads the id of a descriptor.
+    pub(crate) fn read_text(text: &str, strictness: Strictness) -> Option<Id> {
+        if let Ok(text) = text.as_bytes().try_into() {
+            return Id::read(text, strictness);
+        }
+        if strictness == Strictness::Strict || text.len() > LENGTH {
+            return None;
+        }
+        // A writer that has a shorter id pads it in the header.
+        let mut padded = [b' '; LENGTH];
+        padded[..text.len()].copy_from_slice(text.as_bytes());
+        Id::read(padded, strictness)
+    }
+
+    /// The id as it came.
+    pub fn as_bytes(&self) -> &[u8; LENGTH] {
+        &self.text
+    }
+
+    /// The id as it came.
+    pub fn as_str(&self) -> &str {
+        str::from_utf8(&self.text).expect("an id is ASCII")
+    }
+
+    fn from_random(random: u128) -> Id {
+        const VERSION: u128 = 0xf << 76;
+        const VARIANT: u128 = 0x3 << 62;
+        let guid = random & !(VERSION | VARIANT) | 0x4 << 76 | 0x2 << 62;
+        let mut text = [b'-'; LENGTH];
+        let mut shift = 128;
+        for (at, byte) in text.iter_mut().enumerate() {
+            if !HYPHENS.contains(&at) {
+                shift -= 4;
+                *byte = b"0123456789abcdef"[(guid >> shift & 0xf) as usize];
+            }
+        }
+        Id { text, guid: Some(guid) }
+    }
+}
+
+fn with_digit(number: u128, digit: &u8) -> Option<u128> {
+    char::from(*digit).to_digit(16).map(|digit| number << 4 | u128::from(digit))
+}
+
+fn hyphenated(text: &[u8; LENGTH]) -> Option<u128> {
+    text.iter().enumerate().try_fold(0, |number, (at, byte)| {
+        if HYPHENS.contains(&at) {
+            (*byte == b'-').then_some(number)
+        } else {
+            with_digit(number, byte)
+        }
+    })
+}
+
+/// Whether `byte` may stand at `at` in an id.
+pub(crate) fn may_stand(at: usize, byte: u8, strictness: Strictness) -> bool {
+    match strictness {
+        Strictness::Strict if HYPHENS.contains(&at) => byte == b'-',
+        Strictness::Strict => byte.is_ascii_hexdigit(),
+        Strictness::Lenient => matches!(byte, b' '..=b'~'),
+    }
+}
+
+impl PartialEq for Id {
+    fn eq(&self, other: &Id) -> bool {
+        match (self.guid, other.guid) {
+            (None, None) => self.text == other.text,
+            (one, other) => one == other,
+        }
+    }
+}
+
+impl Eq for Id {}
+
+impl Hash for Id {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self.guid {
+            Some(guid) => guid.hash(state),
+            None => self.text.hash(state),
+        }
+    }
+}
+
+impl fmt::Debug for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str().trim_end())
+    }
+}
+
+impl FromStr for Id {
+    type Err = Error;
+
+    /// Reads a hyphenated GUID of 36 characters.
+    ///
+    /// # Errors
+    ///
+    /// Of kind [`InvalidAttachmentId`](ErrorKind::InvalidAttachmentId) for anything else.
+    fn from_str(text: &str) -> Result<Id, Error> {
+        Id::read_text(text, Strictness::Strict).ok_or_else(|| {
+            Error::new(
+                ErrorKind::InvalidAttachmentId,
+                "the id is no hyphenated GUID of 36 characters",
+            )
+        })
+    }
+}
+
+/// Draws random ids, 16 for each call of the system.
+pub(crate) struct IdSource {
+    random: [u8; DRAWN],
+    left: usize,
+}
+
+impl IdSource {
+    pub(crate) fn new() -> Self {
+        IdSource { random: [0; DRAWN], left: 0 }
+    }
+
+    /// The next id.
+    ///
+    /// # Errors
+    ///
+    /// If the system gives no random bytes.
+    pub(crate) fn draw(&mut self) -> Result<Id, Error> {
+        if self.left == 0 {
+            getrandom::fill(&mut self.random).map_err(|error| {
+                Error::new(ErrorKind::Usage, format!("the system gives no random bytes: {error}"))
+            })?;
+            self.left = DRAWN;
+        }
+        self.left -= 16;
+        let drawn = self.random[self.left..self.left + 16].try_into().expect("16 bytes");
+        Ok(Id::from_random(u128::from_be_bytes(drawn)))
+    }
+}
+
+impl fmt::Debug for IdSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("IdSource")
+    }
+}
