@@ -10,6 +10,7 @@ use crate::process::{self, Show};
 const FLOORS: &[(&str, u32)] = &[
     ("pipeway-mux", 0),
     ("pipeway-transport", 1),
+    ("pipeway-directline", 2),
     ("pipeway-telemetry", 2),
     ("pipeway-bridge", 3),
     ("pipeway-agent", 3),
