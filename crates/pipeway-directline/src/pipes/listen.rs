@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Waker};
 use std::time::Duration;
 
 use pipeway_transport::{Access, Endpoint, ErrorKind, HalfClose, ListenOptions, Listener};
@@ -133,9 +132,9 @@ impl PairListener {
                 ));
             };
             self.is_demanded = false;
-            let mut pair = made?;
+            let pair = made?;
             // It may have lain here for a while, if an earlier call was given up.
-            if pair.poll_lost(&mut Context::from_waker(Waker::noop())).is_pending() {
+            if !pair.is_gone() {
                 return Ok(pair);
             }
             self.tally.halves_lost.fetch_add(2, Ordering::Relaxed);

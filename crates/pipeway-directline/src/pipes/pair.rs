@@ -47,13 +47,10 @@ impl Pair {
         }
     }
 
-    /// Whether it is known already that one of the pipes is lost. Takes nothing from a reader: what
-    /// is read meanwhile is kept for it.
-    pub(super) fn poll_lost(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.watch.poll_closed(cx).is_ready() {
-            return Poll::Ready(());
-        }
-        self.reader.poll_early_end(cx)
+    /// Whether the system says that one of the pipes is lost.
+    pub(super) fn is_gone(&self) -> bool {
+        let state = self.writer.shared.lock();
+        self.reader.is_gone() || state.stream.as_ref().is_none_or(is_unused_gone)
     }
 }
 
@@ -157,7 +154,11 @@ impl Drop for Writer {
             let mut state = self.shared.lock();
             (state.stream.take(), state.watcher.take())
         };
-        drop(stream);
+        if let Some(mut stream) = stream {
+            // A socket that is closed with something unread is a reset to the other end.
+            let mut idle = Context::from_waker(Waker::noop());
+            let _ = poll_unused(&mut stream, &mut false, &mut 0, &mut idle);
+        }
         // The pipe is closed before the session counts as over.
         self.session = None;
         if let Some(watcher) = watcher {
@@ -254,6 +255,12 @@ pub(super) fn poll_unused(
     }
     // Without a descriptor for the watch, the session that can't be watched ends.
     stream.poll_hung_up(cx).map(|_| ())
+}
+
+/// Whether the system says by itself that a pipe that is only written to is lost.
+pub(super) fn is_unused_gone(stream: &Stream) -> bool {
+    let closed = stream.probe() == Probe::Closed;
+    (closed && !stream.can_half_close()) || stream.is_hung_up()
 }
 
 /// The pipe that is written to, for its writer and its watch.

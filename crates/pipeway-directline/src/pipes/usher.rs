@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use pipeway_transport::{ErrorKind, Listener, Peer, Probe, Stream};
+use pipeway_transport::{ErrorKind, Listener, Peer, Stream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::PipesError;
-use super::pair::{Pair, Reader, SessionHold, poll_unused};
+use super::pair::{Pair, Reader, SessionHold, is_unused_gone, poll_unused};
 
 /// The pause after a listener failed during a session, as one does without descriptors.
 const FAILURE_PAUSE: Duration = Duration::from_secs(1);
@@ -87,9 +87,12 @@ impl Usher {
             // First, who left: one who came back at once finds their place free.
             watch(&mut self.reading, &self.tally, cx);
             watch(&mut self.writing, &self.tally, cx);
-            if let (Some(_), Some(_)) = (&self.reading, &self.writing) {
-                let reading = self.reading.take().expect("it is there");
-                let writing = self.writing.take().expect("it is there");
+            if self.reading.is_some() && self.writing.is_some() {
+                // The runtime may not have heard yet what the system knows.
+                drop_gone(&mut self.reading, &self.tally);
+                drop_gone(&mut self.writing, &self.tally);
+            }
+            if let Some((reading, writing)) = both(&mut self.reading, &mut self.writing) {
                 let (hold, over) = SessionHold::new();
                 let pair = Pair::new(reading.half, writing.half.stream, reading.peer, hold);
                 return Poll::Ready(Ok((pair, over)));
@@ -204,8 +207,7 @@ impl Half for Unused {
     }
 
     fn is_gone(&self) -> bool {
-        let closed = self.stream.probe() == Probe::Closed;
-        (closed && !self.stream.can_half_close()) || self.stream.is_hung_up()
+        is_unused_gone(&self.stream)
     }
 }
 
@@ -220,6 +222,19 @@ fn watch<H: Half>(slot: &mut Option<Lone<H>>, tally: &Tally, cx: &mut Context<'_
         return;
     }
     *slot = None;
+}
+
+/// Drops a lone half that the system says is lost.
+fn drop_gone<H: Half>(slot: &mut Option<Lone<H>>, tally: &Tally) {
+    if slot.as_ref().is_some_and(|lone| lone.half.is_gone()) {
+        count(&tally.halves_lost);
+        *slot = None;
+    }
+}
+
+/// Both, if both are there; else they stay.
+fn both<A, B>(a: &mut Option<A>, b: &mut Option<B>) -> Option<(A, B)> {
+    if a.is_some() && b.is_some() { a.take().zip(b.take()) } else { None }
 }
 
 /// Takes in a newcomer, or drops them: the half is taken, or the other half is another user's.
@@ -244,18 +259,15 @@ fn place<H: Half>(
             ));
         }
     };
-    if let Some(lone) = slot {
-        // One who left a moment ago and came back may have been faster than the word of it.
-        if !lone.half.is_gone() {
-            count(&tally.turned_away);
-            return Ok(());
-        }
-        count(&tally.halves_lost);
+    // One who left a moment ago and came back may have been faster than the word of it.
+    drop_gone(slot, tally);
+    if slot.is_some() {
+        count(&tally.turned_away);
+        return Ok(());
     }
     // Two users are two programs. What the system does not tell is no difference.
     if other.is_some_and(|other| other.uid != peer.uid || other.sid != peer.sid) {
         count(&tally.peers_rejected);
-        *slot = None;
         return Ok(());
     }
     *slot = Some(Lone { half: half(stream), peer, given_up: Box::pin(sleep(wait)) });

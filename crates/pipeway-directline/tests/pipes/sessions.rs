@@ -1,0 +1,185 @@
+//! How sessions end, and many of them in a row.
+
+use pipeway_directline::pipes::{PairConnectOptions, PairListenOptions, connect_pair};
+use pipeway_transport::ErrorKind;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::*;
+
+#[test]
+fn the_end_of_incoming_is_read_by_the_agent() {
+    run(async {
+        let mut listener = listen(&somewhere()).await;
+        let (mut agent, connector) = session(&mut listener).await;
+        let mut writer = connector.writer;
+        writer.write_all(b"end").await.unwrap();
+        writer.shutdown().await.unwrap();
+        drop(writer);
+        let mut rest = Vec::new();
+        within(agent.reader.read_to_end(&mut rest)).await.unwrap();
+        assert_eq!(rest, b"end");
+    });
+}
+
+#[test]
+fn the_end_of_outgoing_alone_is_seen_without_a_write() {
+    run(async {
+        let mut listener = listen(&somewhere()).await;
+        let (mut agent, connector) = session(&mut listener).await;
+        stays_pending(agent.watch.closed(), "both pipes are open").await;
+        drop(connector.reader);
+        within(agent.watch.closed()).await;
+        drop(connector.writer);
+    });
+}
+
+#[test]
+fn a_watch_ends_with_its_own_writer() {
+    run(async {
+        let mut listener = listen(&somewhere()).await;
+        let (agent, _connector) = session(&mut listener).await;
+        let pipeway_directline::pipes::Pair { writer, mut watch, .. } = agent;
+        let watching = tokio::spawn(async move { watch.closed().await });
+        tokio::task::yield_now().await;
+        drop(writer);
+        within(watching).await.unwrap();
+    });
+}
+
+#[test]
+fn bytes_against_the_direction_are_passed_over_within_a_bound() {
+    run(async {
+        let place = somewhere();
+        let mut listener = listen(&place).await;
+        let mut incoming = client(place.incoming()).await;
+        let mut outgoing = client(place.outgoing()).await;
+        let mut agent = listener.accept().await.unwrap();
+        outgoing.write_all(b"end").await.unwrap();
+        stays_pending(agent.watch.closed(), "a farewell is no end").await;
+        agent.writer.write_all(b"x").await.unwrap();
+        assert_eq!(outgoing.read_u8().await.unwrap(), b'x');
+        let flood = vec![0; 256 * 1024];
+        tokio::select! {
+            _ = outgoing.write_all(&flood) => panic!("more than the bound was taken"),
+            () = within(agent.watch.closed()) => {}
+        }
+        incoming.write_all(b"y").await.unwrap();
+        assert_eq!(agent.reader.read_u8().await.unwrap(), b'y');
+    });
+}
+
+#[test]
+fn a_session_is_over_for_the_listener_whatever_the_peer_does() {
+    run(async {
+        let mut listener = listen(&somewhere()).await;
+        let (agent, mut old) = session(&mut listener).await;
+        drop(agent);
+        let (mut agent, mut connector) = session(&mut listener).await;
+        assert_works(&mut agent, &mut connector).await;
+        assert_eq!(within(old.reader.read(&mut [0])).await.unwrap_or(0), 0);
+    });
+}
+
+#[test]
+fn the_next_session_waits_for_the_end_of_both_parts() {
+    run(async {
+        let place = somewhere();
+        let mut listener = listen(&place).await;
+        let (agent, _connector) = session(&mut listener).await;
+        drop(agent.writer);
+        let mut stray = client(place.incoming()).await;
+        assert_closed(&mut stray).await;
+        stays_pending(listener.accept(), "the reader is still in use").await;
+        drop(agent.reader);
+        session(&mut listener).await;
+    });
+}
+
+/// The name is there whenever anybody looks, and whoever looks disturbs no session.
+#[test]
+fn the_name_is_held_during_and_between_sessions() {
+    run(async {
+        let place = somewhere();
+        let mut listener = listen(&place).await;
+        let (stop_tx, mut stop_rx) = tokio::sync::oneshot::channel::<()>();
+        let looked_at = place.clone();
+        let prober = tokio::spawn(async move {
+            let mut looks = 0u32;
+            let options = ConnectOptions { timeout: MOMENT, ..ConnectOptions::default() };
+            while stop_rx.try_recv().is_err() {
+                for endpoint in [looked_at.incoming(), looked_at.outgoing()] {
+                    match connect(endpoint, &options).await {
+                        Ok(_) => looks += 1,
+                        // It exists, and others were faster.
+                        Err(error) if error.kind() == ErrorKind::Busy => {}
+                        Err(error) => panic!("after {looks} looks: {error}"),
+                    }
+                    tokio::task::yield_now().await;
+                }
+            }
+            looks
+        });
+        for _ in 0..20 {
+            // A look may come between a connector's two; then there is another attempt.
+            let served = async {
+                loop {
+                    let mut agent = listener.accept().await.unwrap();
+                    if agent.reader.read_u8().await.is_ok_and(|byte| byte == b'C') {
+                        // Closed or not, the connector tells.
+                        let _ = agent.writer.write_all(b"A").await;
+                        let _ = agent.writer.shutdown().await;
+                        // Until the connector has gone.
+                        let _ = agent.reader.read(&mut [0]).await;
+                        return;
+                    }
+                }
+            };
+            let asked = async {
+                loop {
+                    let options = PairConnectOptions { timeout: LIMIT, ..Default::default() };
+                    let mut connector = connect_pair(&place, &options).await.unwrap();
+                    if connector.writer.write_all(b"C").await.is_ok()
+                        && connector.reader.read_u8().await.is_ok_and(|byte| byte == b'A')
+                    {
+                        return;
+                    }
+                }
+            };
+            tokio::join!(served, asked);
+        }
+        stop_tx.send(()).unwrap();
+        assert!(prober.await.unwrap() > 0);
+    });
+}
+
+#[test]
+fn a_hundred_sessions_leave_nothing_open() {
+    run(async {
+        let mut listener = listen(&somewhere()).await;
+        session(&mut listener).await;
+        let before = open_descriptors();
+        for _ in 0..100 {
+            let (mut agent, mut connector) = session(&mut listener).await;
+            assert_works(&mut agent, &mut connector).await;
+        }
+        // The listener has heard of the last one's end when it turns nobody away any more.
+        session(&mut listener).await;
+        let after = open_descriptors();
+        assert!(after <= before, "{before:?} before, {after:?} after");
+    });
+}
+
+/// How many descriptors this process has open; nothing where the system does not tell.
+fn open_descriptors() -> Option<usize> {
+    std::fs::read_dir("/proc/self/fd").ok().map(Iterator::count)
+}
+
+#[test]
+fn options_have_the_documented_defaults() {
+    let listen = PairListenOptions::default();
+    assert_eq!((listen.bind_attempts, listen.bind_pause.as_millis()), (30, 250));
+    assert_eq!(listen.lone_half_timeout.as_secs(), 30);
+    let connect = PairConnectOptions::default();
+    assert_eq!(connect.outgoing_timeout.as_secs(), 10);
+    assert!(connect.verify_server);
+}
