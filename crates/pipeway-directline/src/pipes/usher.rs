@@ -265,11 +265,33 @@ fn place<H: Half>(
         count(&tally.turned_away);
         return Ok(());
     }
-    // Two users are two programs. What the system does not tell is no difference.
-    if other.is_some_and(|other| other.uid != peer.uid || other.sid != peer.sid) {
+    if other.is_some_and(|other| is_another_user(other, &peer)) {
         count(&tally.peers_rejected);
         return Ok(());
     }
     *slot = Some(Lone { half: half(stream), peer, given_up: Box::pin(sleep(wait)) });
     Ok(())
+}
+
+/// Whether two halves are of two users. What the system does not tell is no difference.
+fn is_another_user(one: &Peer, other: &Peer) -> bool {
+    let differ = |a: Option<&str>, b: Option<&str>| a.zip(b).is_some_and(|(a, b)| a != b);
+    one.uid.zip(other.uid).is_some_and(|(a, b)| a != b)
+        || differ(one.sid.as_deref(), other.sid.as_deref())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_of_two_users_are_told_apart() {
+        let unix = |uid| Peer { uid, ..Peer::default() };
+        assert!(is_another_user(&unix(Some(1)), &unix(Some(2))));
+        assert!(!is_another_user(&unix(Some(1)), &unix(Some(1))));
+        assert!(!is_another_user(&unix(None), &unix(Some(1))));
+        let windows = |sid: &str| Peer { sid: Some(sid.to_owned()), ..Peer::default() };
+        assert!(is_another_user(&windows("S-1-5-1"), &windows("S-1-5-2")));
+        assert!(!is_another_user(&windows("S-1-5-1"), &windows("S-1-5-1")));
+    }
 }

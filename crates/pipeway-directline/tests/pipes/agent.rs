@@ -86,22 +86,62 @@ fn a_half_that_closes_before_the_other_comes_is_replaced() {
     run(async {
         let place = somewhere();
         let mut listener = listen(&place).await;
-        let accepting = tokio::spawn(async move {
-            let pair = listener.accept().await.unwrap();
-            (listener, pair)
-        });
+        // Once asked for, a pair is made whoever waits for it.
+        stays_pending(listener.accept(), "nobody is there").await;
+        let mut lost = 0;
         for endpoint in [place.incoming(), place.outgoing()] {
-            drop(client(endpoint).await);
-            let mut early = client(endpoint).await;
-            // What it said does not hide that it has gone.
-            early.write_all(b"lost").await.unwrap();
-            early.shutdown().await.unwrap();
-            drop(early);
+            for said in ["", "what it said does not hide that it has gone"] {
+                let mut alone = client(endpoint).await;
+                alone.write_all(said.as_bytes()).await.unwrap();
+                alone.shutdown().await.unwrap();
+                drop(alone);
+                lost += 1;
+                while listener.counts().halves_lost < lost {
+                    tokio::task::yield_now().await;
+                }
+            }
         }
-        let mut connector = connect_pair(&place, &PairConnectOptions::default()).await.unwrap();
-        let (listener, mut pair) = accepting.await.unwrap();
-        assert_works(&mut pair, &mut connector).await;
-        assert_eq!(listener.counts().halves_lost, 4, "{:?}", listener.counts());
+        let (mut agent, mut connector) = session(&mut listener).await;
+        assert_works(&mut agent, &mut connector).await;
+        assert_eq!(listener.counts().turned_away, 0);
+    });
+}
+
+#[test]
+fn dead_halves_that_were_in_the_queue_are_no_pair() {
+    run(async {
+        let place = somewhere();
+        let mut listener = listen(&place).await;
+        for endpoint in [place.incoming(), place.outgoing()] {
+            let mut early = client(endpoint).await;
+            early.write_all(b"dead").await.unwrap();
+            early.shutdown().await.unwrap();
+        }
+        // A connector may be turned away, or paired with a half that was not known to be dead, and
+        // then comes again.
+        let place = &place;
+        let asked = async move {
+            loop {
+                let mut connector =
+                    connect_pair(place, &PairConnectOptions::default()).await.unwrap();
+                if connector.writer.write_all(b"C").await.is_ok()
+                    && connector.reader.read_u8().await.is_ok_and(|byte| byte == b'A')
+                {
+                    return;
+                }
+            }
+        };
+        let served = async {
+            loop {
+                let mut agent = listener.accept().await.unwrap();
+                if agent.reader.read_u8().await.is_ok_and(|byte| byte == b'C') {
+                    agent.writer.write_all(b"A").await.unwrap();
+                    agent.writer.shutdown().await.unwrap();
+                    return agent;
+                }
+            }
+        };
+        tokio::join!(asked, served);
     });
 }
 
