@@ -298,3 +298,22 @@ fn nothing_of_a_bind_that_is_given_up_is_left() {
         session(&mut listener).await;
     });
 }
+
+#[test]
+fn the_access_that_is_asked_for_reaches_both_pipes() {
+    run(async {
+        let access = pipeway_transport::Access::Sddl("D:P(A;;FA;;;SY)(A;;FA;;;WD)".into());
+        let options = PairListenOptions { access, ..PairListenOptions::default() };
+        let bound = PairListener::bind(&somewhere(), &options).await;
+        if cfg!(windows) {
+            let mut listener = bound.unwrap();
+            let warnings = listener.warnings();
+            assert!(warnings.iter().any(|warning| warning.contains("everyone")), "{warnings:?}");
+            session(&mut listener).await;
+        } else {
+            let error = bound.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unsupported);
+            assert!(error.is_lasting());
+        }
+    });
+}

@@ -65,13 +65,15 @@ fn lines(child: &mut Child) -> tokio::io::Lines<BufReader<ChildStdout>> {
     BufReader::new(child.stdout.take().unwrap()).lines()
 }
 
+/// Names of files, as Node takes them there.
+const STEM: &str = r"\\.\pipe\bfv4.pipes";
 const NAMES: [&str; 2] = [r"\\.\pipe\bfv4.pipes.incoming", r"\\.\pipe\bfv4.pipes.outgoing"];
 
 #[test]
 fn node_connects_in_every_order() {
     run(async {
         let folder = tempfile::tempdir().unwrap();
-        let place = Place::of_stem(&folder.path().join(r"\\.\pipe\bfv4.pipes")).unwrap();
+        let place = Place::of_stem(&folder.path().join(STEM)).unwrap();
         let mut listener = listen(&place).await;
         for order in ["both", "incoming", "outgoing", "both"] {
             let mut child = node(CONNECTOR, NAMES, order, folder.path());
@@ -103,7 +105,7 @@ fn node_connects_in_every_order() {
 fn a_connector_that_dies_is_noticed_on_both_pipes() {
     run(async {
         let folder = tempfile::tempdir().unwrap();
-        let place = Place::of_stem(&folder.path().join(r"\\.\pipe\bfv4.pipes")).unwrap();
+        let place = Place::of_stem(&folder.path().join(STEM)).unwrap();
         let mut listener = listen(&place).await;
         let mut child = node(CONNECTOR, NAMES, "both", folder.path());
         let mut agent = listener.accept().await.unwrap();

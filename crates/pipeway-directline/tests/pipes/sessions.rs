@@ -173,3 +173,36 @@ fn options_have_the_documented_defaults() {
     assert_eq!(connect.outgoing_timeout.as_secs(), 10);
     assert!(connect.verify_server);
 }
+
+/// The parts of a pair are used by tasks of their own, on threads of their own.
+#[test]
+fn reader_writer_and_watch_are_used_at_once_by_three_tasks() {
+    const BYTES: usize = 1024 * 1024;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(4).enable_all().build().unwrap();
+    runtime.block_on(within(async {
+        let mut listener = listen(&somewhere()).await;
+        for _ in 0..10 {
+            let (agent, connector) = session(&mut listener).await;
+            let mut tasks = tokio::task::JoinSet::new();
+            for pair in [agent, connector] {
+                let Pair { mut reader, mut writer, mut watch, .. } = pair;
+                tasks.spawn(async move {
+                    let mut received = vec![0; BYTES];
+                    reader.read_exact(&mut received).await.unwrap();
+                    assert!(received.iter().all(|byte| *byte == 7));
+                    // Until the other writer is gone.
+                    assert_eq!(reader.read(&mut [0]).await.unwrap_or(0), 0);
+                });
+                tasks.spawn(async move {
+                    writer.write_all(&vec![7; BYTES]).await.unwrap();
+                    writer.shutdown().await.unwrap();
+                });
+                tasks.spawn(async move { watch.closed().await });
+            }
+            while let Some(done) = tasks.join_next().await {
+                done.unwrap();
+            }
+        }
+    }));
+}
