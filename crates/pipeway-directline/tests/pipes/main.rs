@@ -88,3 +88,44 @@ async fn assert_works(agent: &mut Pair, connector: &mut Pair) {
 async fn assert_closed(stream: &mut Stream) {
     assert_eq!(within(stream.read(&mut [0; 16])).await.unwrap_or(0), 0, "it sent something");
 }
+
+/// Connects until a session was served: whoever is turned away, or paired with a half that was not
+/// known to be dead, comes again.
+async fn ask_until_served(place: &Place) {
+    loop {
+        let options = PairConnectOptions { timeout: LIMIT, ..PairConnectOptions::default() };
+        let mut connector = connect_pair(place, &options).await.unwrap();
+        if connector.writer.write_all(b"C").await.is_err() {
+            continue;
+        }
+        tokio::select! {
+            answer = connector.reader.read_u8() => if matches!(answer, Ok(b'A')) { return },
+            () = connector.watch.closed() => {}
+        }
+    }
+}
+
+/// Serves one session after another.
+async fn serve(listener: &mut PairListener) {
+    loop {
+        let mut agent = listener.accept().await.unwrap();
+        if !matches!(agent.reader.read_u8().await, Ok(b'C')) {
+            continue;
+        }
+        // Where the other pipe was somebody else's this may fail, and the connector comes again.
+        let _ = agent.writer.write_all(b"A").await;
+        tokio::select! {
+            _ = agent.reader.read_u8() => {}
+            () = agent.watch.closed() => {}
+        }
+    }
+}
+
+/// One session is served at last.
+async fn assert_is_served(listener: &mut PairListener) {
+    let place = listener.place().clone();
+    tokio::select! {
+        () = ask_until_served(&place) => {}
+        () = serve(listener) => {}
+    }
+}

@@ -1,6 +1,6 @@
 //! How sessions end, and many of them in a row.
 
-use pipeway_directline::pipes::{PairConnectOptions, PairListenOptions, connect_pair};
+use pipeway_directline::pipes::{PairConnectOptions, PairListenOptions};
 use pipeway_transport::ErrorKind;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -120,32 +120,7 @@ fn the_name_is_held_during_and_between_sessions() {
             looks
         });
         for _ in 0..20 {
-            // A look may come between a connector's two; then there is another attempt.
-            let served = async {
-                loop {
-                    let mut agent = listener.accept().await.unwrap();
-                    if agent.reader.read_u8().await.is_ok_and(|byte| byte == b'C') {
-                        // Closed or not, the connector tells.
-                        let _ = agent.writer.write_all(b"A").await;
-                        let _ = agent.writer.shutdown().await;
-                        // Until the connector has gone.
-                        let _ = agent.reader.read(&mut [0]).await;
-                        return;
-                    }
-                }
-            };
-            let asked = async {
-                loop {
-                    let options = PairConnectOptions { timeout: LIMIT, ..Default::default() };
-                    let mut connector = connect_pair(&place, &options).await.unwrap();
-                    if connector.writer.write_all(b"C").await.is_ok()
-                        && connector.reader.read_u8().await.is_ok_and(|byte| byte == b'A')
-                    {
-                        return;
-                    }
-                }
-            };
-            tokio::join!(served, asked);
+            assert_is_served(&mut listener).await;
         }
         stop_tx.send(()).unwrap();
         assert!(prober.await.unwrap() > 0);
