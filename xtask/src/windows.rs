@@ -27,7 +27,8 @@ const DEBIAN_PACKAGES: &str = "apt-get install -y --no-install-recommends rustc-
     rust-web-src rust-web-clippy gcc-mingw-w64-x86-64-posix wine";
 
 /// The crates whose tests run under Wine.
-const TESTED: [&str; 4] = ["pipeway-transport", "pipeway-telemetry", "pipeway-bridge", "pipeway"];
+const TESTED: [&str; 5] =
+    ["pipeway-transport", "pipeway-directline", "pipeway-telemetry", "pipeway-bridge", "pipeway"];
 
 /// Everything but the tools that run on the developer's own system.
 const PRODUCT: [&str; 5] = ["--workspace", "--exclude", "xtask", "--exclude", "api-snapshot"];

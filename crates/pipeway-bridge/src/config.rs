@@ -91,6 +91,7 @@ impl BridgeConfig {
             verify_server: Some(self.verify_server.unwrap_or(self.access == Access::Owner)),
             allow_remote: self.allow_remote,
             half_close: self.half_close,
+            ..ConnectOptions::default()
         }
     }
 }

@@ -122,6 +122,16 @@ impl Connection {
         self.events.pop_front()
     }
 
+    /// Whether [`next_event`](Self::next_event) has something to tell.
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    /// The limits that it keeps.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// How the session ended, if it has: in order, or with an error.
     pub fn ended(&self) -> Option<&Result<(), Error>> {
         self.ended.as_ref()
@@ -226,6 +236,11 @@ impl Connection {
     /// it waits. It may change with [`wrote`](Self::wrote).
     pub fn may_push(&self, stream: StreamKey) -> bool {
         self.outbox.may_push(stream)
+    }
+
+    /// Whether a stream lacks content still: it is neither complete nor given up.
+    pub fn wants_content(&self, stream: StreamKey) -> bool {
+        self.outbox.wants_content(stream)
     }
 
     /// Adds content to a stream. The last byte of its length ends it; a stream without bytes is

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+use crate::pipes::PipesError;
+
 /// The SDK's error codes, which [`Error::code`] gives.
 pub mod code {
     /// There is no session, or it ended while a call waited.
@@ -147,6 +149,7 @@ pub struct Error {
 enum Source {
     Io(Arc<io::Error>),
     Error(Arc<Error>),
+    Pipes(Arc<PipesError>),
 }
 
 impl Error {
@@ -177,6 +180,13 @@ impl Error {
         Error { source, ..Error::new(kind, "the session has ended") }
     }
 
+    /// The pipes could not be made or connected.
+    pub(crate) fn from_pipes(source: PipesError) -> Self {
+        let message = source.to_string();
+        let source = Some(Source::Pipes(Arc::new(source)));
+        Error { source, ..Error::new(ErrorKind::ConnectionFailed, message) }
+    }
+
     /// The kind.
     pub fn kind(&self) -> ErrorKind {
         self.kind
@@ -202,6 +212,7 @@ impl std::error::Error for Error {
         match &self.source {
             Some(Source::Io(error)) => Some(&**error),
             Some(Source::Error(error)) => Some(&**error),
+            Some(Source::Pipes(error)) => Some(&**error),
             None => None,
         }
     }

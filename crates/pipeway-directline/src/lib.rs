@@ -1,6 +1,12 @@
 //! DirectLine over named pipes: what a bot's process and the App Service's connector say to each
 //! other, over a pair of pipes.
 //!
+//! A [`Server`] is the agent's end: it listens, and serves what comes with a
+//! [`tower_service::Service`] of [`http`] requests, such as an axum `Router`. A [`Connector`] is the
+//! other end: it connects to an agent, as the platform does. Through a [`Client`] either end calls
+//! the other. Both run over a [pair of pipes](pipes), named pipes on Windows and Unix sockets
+//! elsewhere.
+//!
 //! The bytes are frames with a [`Header`] of 48 bytes. A [`Connection`] is one end of a session, of
 //! either role, without input and output: requests and their answers both ways, with bodies and
 //! attachments as streams. The wire is told in `docs/reference/directline.md`.
@@ -11,23 +17,38 @@
 //! [`memory_bytes_max`](Limits::memory_bytes_max) counts every buffer that any received content is
 //! a slice of, until the last slice of it is dropped, wherever that is.
 
+mod body;
+mod client;
 mod connection;
+mod connector;
 mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod header;
 mod id;
 mod limits;
+mod message;
 mod name;
+mod observe;
 mod payload;
+pub mod pipes;
+mod run;
+mod server;
 pub mod service_url;
+mod session;
 
+pub use body::{Attachment, Attachments, Body};
+pub use client::{CallTimeout, Client};
 pub use connection::{
     Connection, Content, Event, IncomingRequest, IncomingResponse, Refusal, RequestKey, StreamHead,
     StreamHeads, StreamKey, StreamKeys, Warning,
 };
+pub use connector::{Connector, ConnectorOptions};
 pub use error::{Error, ErrorKind, code};
 pub use header::{HEADER_LENGTH, Header, HeaderDefect, Kind, PayloadLength};
 pub use id::Id;
 pub use limits::{Limits, Strictness, Watchdog};
+pub use message::{RawPath, RequestId};
 pub use name::BaseName;
+pub use observe::{Observer, SessionEvent};
+pub use server::{Server, ServerOptions};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout_at};
 
-use crate::{Endpoint, Error, ErrorKind, HalfClose, Stream, sys};
+use crate::{Direction, Endpoint, Error, ErrorKind, HalfClose, Stream, sys};
 
 /// How to connect.
 #[derive(Clone, Debug)]
@@ -20,6 +20,8 @@ pub struct ConnectOptions {
     pub allow_remote: bool,
     /// How a message-type pipe tells the end of one direction. Default: by messages of no bytes.
     pub half_close: HalfClose,
+    /// What a named pipe is opened for. Has no meaning for anything else. Default: both ways.
+    pub direction: Direction,
 }
 
 impl Default for ConnectOptions {
@@ -29,6 +31,7 @@ impl Default for ConnectOptions {
             verify_server: None,
             allow_remote: false,
             half_close: HalfClose::Auto,
+            direction: Direction::Both,
         }
     }
 }

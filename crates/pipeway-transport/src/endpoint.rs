@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use crate::Mode;
@@ -73,7 +73,7 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Endpoint::Pipe(name) => write!(f, "{PIPE_PREFIX}{}", name.0),
-            Endpoint::Unix(path) => write!(f, "unix:{}", path.0),
+            Endpoint::Unix(path) => write!(f, "unix:{}", path.text),
             Endpoint::Tcp(address) => write!(f, "tcp:{address}"),
             Endpoint::Stdio => f.write_str("stdio"),
             Endpoint::Local(name) => write!(f, "local:{}", name.0),
@@ -122,18 +122,50 @@ impl std::hash::Hash for PipeName {
 
 /// The absolute path of a Unix socket.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct UnixPath(String);
+pub struct UnixPath {
+    path: PathBuf,
+    text: String,
+}
 
 impl UnixPath {
-    /// The path.
-    pub fn as_path(&self) -> &Path {
-        Path::new(&self.0)
+    /// The path exactly as it is given: not normalised, and not refused for its characters, such
+    /// as backslashes. A relative one lies in the current folder.
+    ///
+    /// # Errors
+    ///
+    /// If it is empty, has a NUL character, or is relative and there is no current folder.
+    pub fn verbatim(path: &Path) -> Result<UnixPath, EndpointParseError> {
+        let text = path.to_string_lossy().into_owned();
+        let refused = |reason| EndpointParseError { text: text.clone(), reason };
+        if path.as_os_str().is_empty() {
+            return Err(refused(Reason::UnixEmpty));
+        }
+        if path.as_os_str().as_encoded_bytes().contains(&0) {
+            return Err(refused(Reason::UnixNul));
+        }
+        if path.has_root() {
+            return Ok(UnixPath { path: path.to_owned(), text });
+        }
+        let folder = std::env::current_dir().map_err(|_| refused(Reason::UnixRelative))?;
+        let path = folder.join(path);
+        Ok(UnixPath { text: path.to_string_lossy().into_owned(), path })
     }
 
-    /// The path as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
+    /// The path.
+    pub fn as_path(&self) -> &Path {
+        &self.path
     }
+
+    /// The path as text; what is not UTF-8 in it is replaced.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+/// The folder that `local:` endpoints lie in, where they are files; see [`Endpoint::resolve`]. It
+/// need not exist.
+pub fn local_folder() -> Option<PathBuf> {
+    crate::sys::local_folder()
 }
 
 /// The name of a portable endpoint: letters, digits, `.`, `_` and `-`, at most 64 of them, the
@@ -177,6 +209,7 @@ enum Reason {
     PipeSlash,
     PipeSegment,
     PipeChar(char),
+    UnixEmpty,
     UnixRelative,
     UnixAbstract,
     UnixNul,
@@ -232,6 +265,7 @@ impl fmt::Display for Reason {
             Reason::PipeChar(c) => {
                 write!(f, "the character {c:?} is not allowed in a pipe's name")
             }
+            Reason::UnixEmpty => f.write_str("the socket's path is empty"),
             Reason::UnixRelative => f.write_str("a socket's path must be absolute, unix:/path"),
             Reason::UnixAbstract => f.write_str(
                 "an abstract socket has no owner and no permissions, so it can't be private; use a path",
@@ -391,7 +425,8 @@ fn unix(rest: &str) -> Result<UnixPath, Reason> {
     }
     // Read back, `unix://` and a slash would be the URL spelling of a shorter path.
     let path = path.trim_start_matches('/');
-    Ok(UnixPath(format!("/{path}")))
+    let text = format!("/{path}");
+    Ok(UnixPath { path: PathBuf::from(&text), text })
 }
 
 fn tcp(rest: &str) -> Result<SocketAddr, Reason> {

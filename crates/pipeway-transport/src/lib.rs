@@ -85,6 +85,7 @@ pub mod child;
 mod connect;
 #[cfg(feature = "console")]
 pub mod console;
+mod direction;
 mod endpoint;
 mod error;
 #[cfg(feature = "child")]
@@ -114,7 +115,8 @@ pub mod websocket;
 
 pub use access::{Access, AccessParseError};
 pub use connect::{ConnectOptions, connect};
-pub use endpoint::{Endpoint, EndpointParseError, LocalName, PipeName, UnixPath};
+pub use direction::Direction;
+pub use endpoint::{Endpoint, EndpointParseError, LocalName, PipeName, UnixPath, local_folder};
 pub use error::{Error, ErrorKind};
 pub use half_close::{HalfClose, HalfCloseParseError};
 pub use joined::{Joined, join};

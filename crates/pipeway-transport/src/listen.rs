@@ -24,6 +24,10 @@ pub struct ListenOptions {
     pub max_instances: u32,
     /// How a pipe tells the end of one direction. Default: not at all.
     pub half_close: HalfClose,
+    /// Whether a Unix socket's folder must be this user's own and closed to others (mode 0700), as
+    /// that of `local:NAME` always must. Otherwise it is enough that nobody else can replace the
+    /// socket in it. Default: no.
+    pub private_folder: bool,
 }
 
 impl Default for ListenOptions {
@@ -34,6 +38,7 @@ impl Default for ListenOptions {
             backlog: 4096,
             max_instances: 10_000,
             half_close: HalfClose::Auto,
+            private_folder: false,
         }
     }
 }
@@ -105,7 +110,8 @@ impl Listener {
                 "stdio can't be listened on: it is one connection, and already made",
             )),
             local => {
-                let private_folder = matches!(endpoint, Endpoint::Local(_));
+                let private_folder =
+                    options.private_folder || matches!(endpoint, Endpoint::Local(_));
                 let listener = sys::LocalListener::bind(&local, options, private_folder)?;
                 let activated = listener.is_activated();
                 Ok(Listener { inner: Inner::Local(Box::new(listener)), endpoint: local, activated })

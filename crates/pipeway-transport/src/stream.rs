@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 #[cfg(feature = "link")]
 use crate::link::LinkStream;
-use crate::{Endpoint, Mode, sys};
+use crate::{Direction, Endpoint, Mode, sys};
 
 /// One connection: a named pipe, a Unix socket or a TCP connection, here or at the other side of a
 /// link.
@@ -119,6 +119,28 @@ impl Stream {
             Inner::Tcp(stream) => sys::is_socket_hung_up(stream),
             #[cfg(feature = "link")]
             Inner::Link(stream) => stream.is_hung_up(),
+        }
+    }
+
+    /// Waits until the other end is gone altogether, after the end of the stream was read: on a
+    /// Unix socket the end of one direction says nothing about the other. Where only a write could
+    /// tell (TCP, a link), it stays pending. Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// If the system has no descriptor left for the watch.
+    pub fn poll_hung_up(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Inner::Local(stream) = &mut self.inner {
+            return stream.poll_hung_up(cx);
+        }
+        if self.is_hung_up() { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    /// What it was opened for; see [`ConnectOptions::direction`](crate::ConnectOptions::direction).
+    pub fn direction(&self) -> Direction {
+        match &self.inner {
+            Inner::Local(stream) => stream.direction(),
+            _ => Direction::Both,
         }
     }
 

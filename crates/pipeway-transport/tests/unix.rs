@@ -6,10 +6,12 @@
 mod support;
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::task::Poll;
 
 use pipeway_transport::{Access, Endpoint, ErrorKind, ListenOptions, Listener, UnixPath, connect};
 use support::{listen, pair, patient, run};
@@ -251,5 +253,71 @@ fn child_of_a_service_manager() {
         let (mut stream, _) = listener.accept().await.unwrap();
         stream.write_all(b"a").await.unwrap();
         assert_eq!(stream.read_u8().await.unwrap(), b'z');
+    });
+}
+
+#[test]
+fn a_path_is_taken_as_it_is() {
+    run(async {
+        let folder = private_folder();
+        for name in [&b"\\\\.\\pipe\\x.incoming"[..], b"\xff \n*?", b"a..b."] {
+            let path = folder.path().join(std::ffi::OsStr::from_bytes(name));
+            let endpoint = Endpoint::Unix(UnixPath::verbatim(&path).unwrap());
+            let mut listener = listen(&endpoint);
+            assert!(fs::symlink_metadata(&path).unwrap().file_type().is_socket());
+            pair(&mut listener).await;
+        }
+    });
+    for path in ["", "/tmp/a\0b"] {
+        assert!(UnixPath::verbatim(std::path::Path::new(path)).is_err(), "{path:?}");
+    }
+}
+
+#[test]
+fn a_folder_that_must_be_private_is_refused_where_others_may_look_in() {
+    run(async {
+        let folder = private_folder();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let endpoint = endpoint(&folder.path().join("a.sock"));
+        let options = ListenOptions { private_folder: true, ..ListenOptions::default() };
+        let error = Listener::bind(&endpoint, &options).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Insecure);
+        Listener::bind(&endpoint, &ListenOptions::default()).unwrap();
+    });
+}
+
+#[test]
+fn the_end_of_both_halves_is_waited_for_without_losing_a_writers_place() {
+    run(async {
+        let folder = private_folder();
+        let mut listener = listen(&endpoint(&folder.path().join("a.sock")));
+        let (mut client, mut server, _) = pair(&mut listener).await;
+        client.shutdown().await.unwrap();
+        assert_eq!(server.read(&mut [0]).await.unwrap(), 0);
+        assert!(!server.is_hung_up());
+        // As much as must wait for room, while the watch looks at each change.
+        let sent = vec![1; 4 * 1024 * 1024];
+        let mut received = vec![0; sent.len()];
+        let mut rest = &sent[..];
+        let writing = std::future::poll_fn(|cx| {
+            assert!(server.poll_hung_up(cx).is_pending(), "one half is open");
+            loop {
+                let stream = std::pin::Pin::new(&mut server);
+                match tokio::io::AsyncWrite::poll_write(stream, cx, rest) {
+                    Poll::Ready(written) => rest = &rest[written.unwrap()..],
+                    Poll::Pending => return Poll::Pending,
+                }
+                if rest.is_empty() {
+                    return Poll::Ready(());
+                }
+            }
+        });
+        let (read, ()) = tokio::join!(client.read_exact(&mut received), writing);
+        read.unwrap();
+        assert!(received == sent);
+        let hung_up = std::future::poll_fn(|cx| server.poll_hung_up(cx));
+        let (hung_up, ()) = tokio::join!(hung_up, async { drop(client) });
+        hung_up.unwrap();
+        assert!(server.is_hung_up());
     });
 }

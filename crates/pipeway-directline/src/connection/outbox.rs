@@ -171,6 +171,11 @@ impl Outbox {
         })
     }
 
+    /// Whether the stream is there, and not all of it was pushed.
+    pub fn wants_content(&self, key: StreamKey) -> bool {
+        self.streams.get(&key).is_some_and(|stream| stream.missing > 0)
+    }
+
     /// Adds content to a stream; the last of it ends the stream.
     pub fn push(&mut self, key: StreamKey, content: Bytes) -> Result<(), NotPushed> {
         let has_room = self.has_room(content.len());

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::{ConnectOptions, Endpoint, Error, ErrorKind};
+use crate::{ConnectOptions, Direction, Endpoint, Error, ErrorKind};
 
 /// The longest time that a guest may be told to take for connecting.
 const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
@@ -52,6 +52,8 @@ impl Opening {
             verify_server: Some(options.verify_server.unwrap_or(is_local)),
             allow_remote: options.allow_remote,
             half_close: options.half_close,
+            // The other side opens local endpoints both ways.
+            direction: Direction::Both,
         };
         let yes = |yes: bool| if yes { "yes" } else { "no" };
         let text = format!(

@@ -9,6 +9,7 @@ pub(crate) mod console;
 pub(crate) mod fifo;
 mod folder;
 mod group;
+mod hang_up;
 mod limit;
 mod lock;
 mod socket;
@@ -20,6 +21,6 @@ pub(crate) use activation::{activated_tcp, activated_unix};
 pub(crate) use limit::raise_file_limit;
 pub(crate) use socket::{
     LOCAL_MODE, LocalListener, LocalStream, check_local, connect_local, is_socket_hung_up,
-    resolve_local, share_port_rules,
+    local_folder, resolve_local, share_port_rules,
 };
 pub(crate) use splice::{Socket, Splice};

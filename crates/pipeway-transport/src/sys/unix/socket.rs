@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
@@ -16,13 +16,15 @@ use tokio::time::{Instant, timeout_at};
 
 use super::folder::prepare_folder;
 use super::group::group_id;
+use super::hang_up::HangUp;
 use super::lock::{Lock, LockError};
 use crate::backoff::Backoff;
 use crate::connect::timed_out;
 use crate::listen::accept_error;
 use crate::stream::{Probe, probe_socket};
 use crate::{
-    Access, ConnectOptions, Endpoint, Error, ErrorKind, ListenOptions, LocalName, Mode, Peer,
+    Access, ConnectOptions, Direction, Endpoint, Error, ErrorKind, ListenOptions, LocalName, Mode,
+    Peer,
 };
 
 /// What a local endpoint is here.
@@ -41,13 +43,21 @@ const NO_SIGNAL: SendFlags = SendFlags::empty();
 /// A connection that is being made: only some systems make one to a Unix socket so.
 const IN_PROGRESS: i32 = Errno::INPROGRESS.raw_os_error();
 
-/// The endpoint that `local:NAME` stands for.
-pub(crate) fn resolve_local(name: &LocalName) -> Result<Endpoint, Error> {
-    let folder = match std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from) {
+/// The folder that local endpoints lie in.
+pub(crate) fn local_folder() -> Option<PathBuf> {
+    Some(private_folder())
+}
+
+fn private_folder() -> PathBuf {
+    match std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from) {
         Some(folder) if folder.is_absolute() => folder,
         _ => std::env::temp_dir().join(format!("pipeway-{}", rustix::process::geteuid().as_raw())),
-    };
-    let path = folder.join(format!("{}.sock", name.as_str()));
+    }
+}
+
+/// The endpoint that `local:NAME` stands for.
+pub(crate) fn resolve_local(name: &LocalName) -> Result<Endpoint, Error> {
+    let path = private_folder().join(format!("{}.sock", name.as_str()));
     let path = path.as_path().try_into().map_err(|error| {
         Error::new(
             ErrorKind::Unsupported,
@@ -143,7 +153,7 @@ impl LocalListener {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(LocalStream, Peer), Error>> {
-        let accepted = std::task::ready!(self.listener.poll_accept(cx));
+        let accepted = ready!(self.listener.poll_accept(cx));
         let (stream, _) = accepted.map_err(|error| accept_error(&self.endpoint, error))?;
         let peer = identify(&stream);
         if self.access == Access::Owner && !peer.uid.is_some_and(is_me_or_root) {
@@ -234,11 +244,13 @@ pub(crate) struct LocalStream {
     /// Nothing was written yet. The runtime hears that a new socket can be written to only with
     /// its next look at all of them; the first write does not wait for that.
     untried: bool,
+    /// Made when it is first waited for.
+    hang_up: Option<Box<HangUp>>,
 }
 
 impl LocalStream {
     fn new(stream: UnixStream) -> Self {
-        LocalStream { stream, untried: true }
+        LocalStream { stream, untried: true, hang_up: None }
     }
 
     /// The first write, where the socket takes it at once.
@@ -264,12 +276,23 @@ impl LocalStream {
         true
     }
 
+    pub(crate) fn direction(&self) -> Direction {
+        Direction::Both
+    }
+
     pub(crate) fn probe(&self) -> Probe {
         probe_socket(socket2::SockRef::from(&self.stream))
     }
 
     pub(crate) fn is_hung_up(&self) -> bool {
         is_socket_hung_up(&self.stream)
+    }
+
+    pub(crate) fn poll_hung_up(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.hang_up.is_none() {
+            self.hang_up = Some(Box::new(HangUp::of(&self.stream)?));
+        }
+        self.hang_up.as_mut().expect("it was made above").poll(cx)
     }
 }
 
@@ -365,7 +388,7 @@ fn socket_path(endpoint: &Endpoint) -> Result<&Path, Error> {
         )
         .hint("use unix:/path, or local:NAME, which works on every system"));
     };
-    let length = path.as_str().len();
+    let length = path.as_path().as_os_str().len();
     if length > PATH_MAX {
         return Err(Error::new(
             ErrorKind::Unsupported,

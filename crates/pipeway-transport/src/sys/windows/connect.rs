@@ -30,7 +30,7 @@ pub(crate) async fn connect_local(
     let mut pause = Backoff::new();
     let mut seen = false;
     let pipe = loop {
-        let error = match Pipe::open(name, options.half_close) {
+        let error = match Pipe::open(name, options.half_close, options.direction) {
             Ok(pipe) => break pipe,
             Err(error) => error,
         };

@@ -326,6 +326,7 @@ mod tests {
     use std::sync::atomic::AtomicU32;
 
     use super::*;
+    use crate::Direction;
     use crate::sys::windows::pipe::Pipe;
     use crate::sys::windows::security::Descriptor;
 
@@ -358,7 +359,7 @@ mod tests {
     #[tokio::test]
     async fn a_client_sees_the_owner_and_the_process_of_the_server() {
         let listener = bind(Access::Owner);
-        let pipe = Pipe::open(&listener.name, HalfClose::Auto).unwrap();
+        let pipe = Pipe::open(&listener.name, HalfClose::Auto, Direction::Both).unwrap();
         let server = Server::of(pipe.as_handle());
         assert_eq!(server.pid, Some(std::process::id()));
         assert_eq!(server.owner.as_ref(), Some(&listener.me));
@@ -374,7 +375,7 @@ mod tests {
         let rules = security::rules(&Access::Owner, &me).unwrap();
         let _instance = Instance::create(&name, true, &rules.descriptor, HalfClose::Auto).unwrap();
         assert!(pipe::exists(&name));
-        let _pipe = Pipe::open(&name, HalfClose::Auto).unwrap();
+        let _pipe = Pipe::open(&name, HalfClose::Auto, Direction::Both).unwrap();
         assert!(pipe::exists(&name));
     }
 
@@ -416,7 +417,7 @@ mod tests {
         let name = unique();
         let system_only = Descriptor::from_sddl(&format!("O:{me}G:{me}D:P(A;;FA;;;SY)")).unwrap();
         let _instance = Instance::create(&name, true, &system_only, HalfClose::Auto).unwrap();
-        let error = Pipe::open(&name, HalfClose::Auto).unwrap_err();
+        let error = Pipe::open(&name, HalfClose::Auto, Direction::Both).unwrap_err();
         assert!(is_code(&error, ERROR_ACCESS_DENIED), "{error}");
         let error = taken(&Endpoint::Pipe(name.clone()), &name, &me);
         assert_eq!(error.kind(), ErrorKind::InUse);
@@ -431,7 +432,7 @@ mod tests {
         let connect_only =
             Descriptor::from_sddl(&format!("O:{me}G:{me}D:P(A;;0x12019b;;;{me})")).unwrap();
         let _instance = Instance::create(&name, true, &connect_only, HalfClose::Auto).unwrap();
-        Pipe::open(&name, HalfClose::Auto).unwrap();
+        Pipe::open(&name, HalfClose::Auto, Direction::Both).unwrap();
         let error = Instance::create(&name, false, &connect_only, HalfClose::Auto).unwrap_err();
         assert!(is_code(&error, ERROR_ACCESS_DENIED), "{error}");
     }

@@ -35,6 +35,11 @@ pub(crate) fn raise_file_limit() -> Option<u64> {
     None
 }
 
+/// Local endpoints are no files.
+pub(crate) fn local_folder() -> Option<std::path::PathBuf> {
+    None
+}
+
 /// The endpoint that `local:NAME` stands for.
 pub(crate) fn resolve_local(name: &LocalName) -> Result<Endpoint, Error> {
     let pipe: PipeName = name.as_str().parse().expect("every local name is a pipe's name");

@@ -31,11 +31,18 @@ use windows_sys::Win32::System::Pipes::{
 use super::ending::Ending;
 use super::security::{Descriptor, wide};
 use crate::stream::Probe;
-use crate::{HalfClose, PipeName};
+use crate::{Direction, HalfClose, PipeName};
 
 /// What a client needs: to read and to write, without FILE_CREATE_PIPE_INSTANCE, which
 /// GENERIC_WRITE contains.
 const CLIENT_ACCESS: u32 = 0x0012_019B;
+
+/// The same without FILE_WRITE_DATA and FILE_WRITE_EA. Writing attributes stays: how the pipe is
+/// read is one of them.
+const READER_ACCESS: u32 = 0x0012_0189;
+
+/// The same without FILE_READ_DATA and FILE_READ_EA.
+const WRITER_ACCESS: u32 = 0x0012_0192;
 
 /// The system's buffer for each direction, in bytes.
 const BUFFER_BYTES: u32 = 64 * 1024;
@@ -100,7 +107,7 @@ impl Instance {
             HalfClose::Message => Kind::Halves,
             HalfClose::Auto | HalfClose::None => Kind::Bytes,
         };
-        Pipe::new(End::Server(self.server), kind)
+        Pipe::new(End::Server(self.server), kind, Direction::Both)
     }
 }
 
@@ -117,6 +124,9 @@ pub(crate) struct Pipe {
     ending: Ending,
     end: End,
     kind: Kind,
+    direction: Direction,
+    /// Where the parts of a write are put together.
+    gathered: Vec<u8>,
     /// Whether the end of the stream was read.
     ended: AtomicBool,
 }
@@ -141,27 +151,50 @@ enum End {
 impl Pipe {
     /// Opens the client's end, without waiting. The server may ask who we are and may not act
     /// as us.
-    pub(super) fn open(name: &PipeName, half_close: HalfClose) -> io::Result<Pipe> {
+    pub(super) fn open(
+        name: &PipeName,
+        half_close: HalfClose,
+        direction: Direction,
+    ) -> io::Result<Pipe> {
+        let access = match direction {
+            Direction::Both => CLIENT_ACCESS,
+            Direction::ReadOnly => READER_ACCESS,
+            Direction::WriteOnly => WRITER_ACCESS,
+        };
         let handle = open(
             name,
-            CLIENT_ACCESS,
+            access,
             FILE_FLAG_OVERLAPPED | SECURITY_SQOS_PRESENT | SECURITY_IDENTIFICATION,
         )?;
         // SAFETY: an open pipe, made for overlapped I/O, that nobody else owns.
         let client = unsafe { NamedPipeClient::from_raw_handle(handle.into_raw_handle()) }?;
         if client.info()?.mode == PipeMode::Byte {
-            return Ok(Pipe::new(End::Client(client), Kind::Bytes));
+            return Ok(Pipe::new(End::Client(client), Kind::Bytes, direction));
         }
-        read_by_messages(client.as_handle())?;
+        if direction != Direction::WriteOnly {
+            read_by_messages(client.as_handle())?;
+        }
         let kind = match half_close {
             HalfClose::Auto | HalfClose::Message => Kind::Halves,
             HalfClose::None => Kind::Messages,
         };
-        Ok(Pipe::new(End::Client(client), kind))
+        Ok(Pipe::new(End::Client(client), kind, direction))
     }
 
-    fn new(end: End, kind: Kind) -> Pipe {
-        Pipe { ending: Ending::Open { written: false }, end, kind, ended: AtomicBool::new(false) }
+    fn new(end: End, kind: Kind, direction: Direction) -> Pipe {
+        Pipe {
+            ending: Ending::Open { written: false },
+            end,
+            kind,
+            direction,
+            gathered: Vec::new(),
+            ended: AtomicBool::new(false),
+        }
+    }
+
+    /// What it was opened for.
+    pub(super) fn direction(&self) -> Direction {
+        self.direction
     }
 
     /// Whether the end of one direction can be told.
@@ -174,6 +207,10 @@ impl Pipe {
     pub(super) fn probe(&self) -> Probe {
         if self.ended.load(Ordering::Relaxed) {
             return Probe::Closed;
+        }
+        // It may not look.
+        if self.direction == Direction::WriteOnly {
+            return Probe::Quiet;
         }
         // The runtime reads ahead: what it holds is not in the system's buffer any more. A read
         // of no bytes succeeds where it holds something, the end included.
@@ -343,6 +380,39 @@ impl AsyncWrite for Pipe {
         self.poll_write_some(cx, part).map_err(broken)
     }
 
+    /// The runtime writes one buffer at a time, so the parts are put together first: the system
+    /// gets them as one write.
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut filled = bufs.iter().filter(|buf| !buf.is_empty());
+        let (first, second) = (filled.next(), filled.next());
+        let Some(first) = first else { return self.poll_write(cx, &[]) };
+        if second.is_none() {
+            return self.poll_write(cx, first);
+        }
+        // Nothing is copied while an earlier write is under way.
+        ready!(match &self.end {
+            End::Server(server) => server.poll_write_ready(cx),
+            End::Client(client) => client.poll_write_ready(cx),
+        })?;
+        let mut gathered = std::mem::take(&mut self.gathered);
+        gathered.clear();
+        for buf in bufs {
+            let room = WRITE_BYTES_MAX - gathered.len();
+            gathered.extend_from_slice(&buf[..buf.len().min(room)]);
+        }
+        let written = self.as_mut().poll_write(cx, &gathered);
+        self.gathered = gathered;
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
     /// Nothing to do, as with a socket: the system takes over what was written by itself.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
@@ -353,6 +423,9 @@ impl AsyncWrite for Pipe {
     /// other end has read it, and ends the direction.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        if this.direction == Direction::ReadOnly {
+            return Poll::Ready(Ok(()));
+        }
         let ended = match this.kind {
             // The runtime takes one write at a time and reports it done before it is. A write of
             // no bytes changes nothing on a byte-type pipe, and its turn comes after the last one.

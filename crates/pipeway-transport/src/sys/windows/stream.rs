@@ -8,6 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::listen::Place;
 use super::pipe::Pipe;
+use crate::Direction;
 use crate::stream::Probe;
 
 /// A named pipe's connection.
@@ -44,6 +45,16 @@ impl LocalStream {
     pub(crate) fn is_hung_up(&self) -> bool {
         self.pipe.is_hung_up()
     }
+
+    /// Where there is no half-close the end that was read was that of both directions. Where there
+    /// is, the system tells nobody that waits.
+    pub(crate) fn poll_hung_up(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.pipe.is_hung_up() { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    pub(crate) fn direction(&self) -> Direction {
+        self.pipe.direction()
+    }
 }
 
 impl AsyncRead for LocalStream {
@@ -63,6 +74,18 @@ impl AsyncWrite for LocalStream {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().pipe).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().pipe).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.pipe.is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

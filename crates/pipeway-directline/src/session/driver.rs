@@ -1,0 +1,268 @@
+//! The task that moves a session's bytes.
+
+use std::future::{Future, poll_fn};
+use std::io::IoSlice;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt as _, AsyncWrite};
+use tokio::time::{Sleep, sleep_until, timeout};
+
+use super::state::now;
+use super::{Handler, Session};
+use crate::observe::{Observer, SessionEvent};
+use crate::pipes::{Pair, Reader, Watch, Writer};
+use crate::{Error, Event};
+
+/// How long the notice to the other end, and what stands before it, may take to be written.
+const NOTICE: Duration = Duration::from_millis(500);
+
+/// How many slices are given to the system at once.
+const SLICES: usize = 64;
+
+/// The space for the first read, in bytes; one that is filled is followed by a larger one.
+const READ_MIN: usize = 8 * 1024;
+
+/// The space for a read, at the most.
+const READ_MAX: usize = 64 * 1024;
+
+/// How much is moved before the other tasks of the thread have their turn, in bytes.
+const TURN: usize = 1024 * 1024;
+
+/// How a session ended.
+pub(crate) struct Ended {
+    /// What ended it, if it was not an end in order.
+    pub(crate) error: Option<Error>,
+    /// Whether the other end has sent anything.
+    pub(crate) spoke: bool,
+}
+
+/// Runs `session` over `pair` to its end. `detached` is called when it has ended and before the
+/// notice of that is written: from then on nobody calls through it.
+pub(crate) async fn drive(
+    session: Session,
+    pair: Pair,
+    handler: Handler,
+    observer: Observer,
+    detached: impl FnOnce(),
+) -> Ended {
+    let Pair { reader, writer, watch, .. } = pair;
+    let mut driver = Driver {
+        session,
+        reader,
+        writer,
+        watch,
+        handler,
+        observer,
+        input: BytesMut::new(),
+        read_size: READ_MIN,
+        spoke: false,
+        timer: None,
+        pending: Vec::new(),
+    };
+    poll_fn(|cx| driver.poll_run(cx)).await;
+    detached();
+    let _ = timeout(NOTICE, poll_fn(|cx| driver.poll_rest(cx))).await;
+    driver.take_events();
+    let error = driver.session.shared.drive(|state| state.connection.failed().cloned());
+    Ended { error, spoke: driver.spoke }
+}
+
+struct Driver {
+    session: Session,
+    reader: Reader,
+    writer: Writer,
+    watch: Watch,
+    handler: Handler,
+    observer: Observer,
+    input: BytesMut,
+    read_size: usize,
+    spoke: bool,
+    timer: Option<Pin<Box<Sleep>>>,
+    /// Events that are being passed on.
+    pending: Vec<Event>,
+}
+
+impl Driver {
+    /// Moves bytes until the session has ended.
+    fn poll_run(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.session.shared.drive(|state| match &state.driver {
+            Some(known) if known.will_wake(cx.waker()) => {}
+            _ => state.driver = Some(cx.waker().clone()),
+        });
+        let mut moved = 0;
+        loop {
+            let read = self.poll_read(cx);
+            self.take_events();
+            let wrote = self.poll_write(cx);
+            let ended = self.session.shared.drive(|state| {
+                state.wake_pushers();
+                state.connection.ended().is_some()
+            });
+            if ended {
+                return Poll::Ready(());
+            }
+            moved += read + wrote;
+            if read + wrote == 0 {
+                if self.watch.poll_closed(cx).is_ready() {
+                    self.session.shared.drive(|state| state.connection.end_of_input());
+                    continue;
+                }
+                if self.poll_due(cx) {
+                    continue;
+                }
+                return Poll::Pending;
+            }
+            if moved >= TURN {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Reads and handles what there is; how much that was.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> usize {
+        // A buffer is filled to its end before the next one is begun, so that what is kept of it
+        // holds little else.
+        if self.input.capacity() - self.input.len() < self.read_size / 8 {
+            self.input.reserve(self.read_size);
+        }
+        let space = self.input.capacity() - self.input.len();
+        let read = match pin!(self.reader.read_buf(&mut self.input)).poll(cx) {
+            Poll::Pending => return 0,
+            Poll::Ready(Ok(0)) => {
+                self.session.shared.drive(|state| state.connection.end_of_input());
+                return 0;
+            }
+            Poll::Ready(Ok(read)) => read,
+            Poll::Ready(Err(error)) => {
+                self.session.shared.drive(|state| state.connection.read_failed(error));
+                return 0;
+            }
+        };
+        if read == space {
+            self.read_size = (self.read_size * 2).min(READ_MAX);
+        }
+        self.spoke = true;
+        let bytes = self.input.split().freeze();
+        self.session.shared.drive(|state| state.connection.receive(bytes, now()));
+        read
+    }
+
+    /// Passes events on.
+    fn take_events(&mut self) {
+        let Driver { session, handler, observer, pending, .. } = self;
+        session.shared.drive(|state| {
+            while let Some(event) = state.connection.next_event() {
+                match event {
+                    Event::Response { call, result } => {
+                        if let Some(waiting) = state.calls.remove(&call) {
+                            // Who waited may have given up.
+                            let _ = waiting.send(result);
+                        }
+                    }
+                    Event::RequestCancelled(key) => {
+                        if let Some(Some(work)) = state.running.remove(&key) {
+                            work.abort();
+                        }
+                    }
+                    other => {
+                        if let Event::Request(request) = &other {
+                            state.running.insert(request.key, None);
+                        }
+                        pending.push(other);
+                    }
+                }
+            }
+        });
+        for event in pending.drain(..) {
+            match event {
+                Event::Request(request) => {
+                    let key = request.key;
+                    // It may have been cancelled right behind.
+                    if !session.shared.drive(|state| state.running.contains_key(&key)) {
+                        continue;
+                    }
+                    let work = tokio::spawn(handler(request, session.clone())).abort_handle();
+                    session.shared.drive(|state| {
+                        // It may be answered already.
+                        if let Some(place) = state.running.get_mut(&key) {
+                            *place = Some(work);
+                        }
+                    });
+                }
+                Event::Warning(warning) => observer.tell(&SessionEvent::Warning(&warning)),
+                _ => {}
+            }
+        }
+    }
+
+    /// Writes what there is; how much that was.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> usize {
+        let Driver { session, writer, .. } = self;
+        session.shared.drive(|state| {
+            let mut all = 0;
+            while state.connection.has_outgoing() {
+                let mut slices = [IoSlice::new(&[]); SLICES];
+                let count = state.connection.outgoing(&mut slices);
+                let outcome = Pin::new(&mut *writer).poll_write_vectored(cx, &slices[..count]);
+                match outcome {
+                    Poll::Ready(Ok(wrote @ 1..)) => {
+                        state.connection.wrote(wrote, now());
+                        all += wrote;
+                        if all >= TURN {
+                            break;
+                        }
+                    }
+                    Poll::Ready(Ok(_)) => {
+                        let error = std::io::ErrorKind::WriteZero.into();
+                        state.connection.write_failed(error);
+                        break;
+                    }
+                    Poll::Ready(Err(error)) => {
+                        state.connection.write_failed(error);
+                        break;
+                    }
+                    Poll::Pending => break,
+                }
+            }
+            all
+        })
+    }
+
+    /// Whether something was due, and was done. Otherwise the task is woken when something is.
+    fn poll_due(&mut self, cx: &mut Context<'_>) -> bool {
+        let next = self.session.shared.drive(|state| {
+            state.due = state.connection.next_deadline();
+            state.due
+        });
+        let Some(next) = next else { return false };
+        let next = next.into();
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(next)));
+        // A timer that is early looks again, and is not moved each time that something is due later.
+        if timer.deadline() > next || timer.is_elapsed() {
+            timer.as_mut().reset(next);
+        }
+        if timer.as_mut().poll(cx).is_pending() {
+            return false;
+        }
+        self.session.shared.drive(|state| state.connection.tick(now()));
+        true
+    }
+
+    /// Writes what is left; ready when that is done, or can't be.
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let wrote = self.poll_write(cx);
+            if !self.session.shared.drive(|state| state.connection.has_outgoing()) {
+                break;
+            }
+            if wrote == 0 {
+                return Poll::Pending;
+            }
+        }
+        Pin::new(&mut self.writer).poll_shutdown(cx).map(drop)
+    }
+}

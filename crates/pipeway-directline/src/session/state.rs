@@ -1,0 +1,126 @@
+//! What the task of a session and those who use it have in common.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
+
+use crate::body::Body;
+use crate::message::Sent;
+use crate::{Connection, Error, Id, IncomingResponse, RequestKey, StreamKey, StreamKeys};
+
+/// The time of tokio's clock, which tests can stop.
+pub(super) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) connection: Connection,
+    /// Who waits for the responses of calls.
+    pub(super) calls: HashMap<Id, oneshot::Sender<Result<IncomingResponse, Error>>>,
+    /// The work on requests, until they are answered.
+    pub(super) running: HashMap<RequestKey, Option<AbortHandle>>,
+    /// Who waits until a stream takes more.
+    pub(super) pushers: HashMap<StreamKey, Waker>,
+    /// The driver, unless it is woken already.
+    pub(super) driver: Option<Waker>,
+    /// What was due last when the driver slept.
+    pub(super) due: Option<Instant>,
+}
+
+impl Shared {
+    pub(super) fn new(connection: Connection) -> Arc<Self> {
+        Arc::new(Shared {
+            state: Mutex::new(State {
+                connection,
+                calls: HashMap::new(),
+                running: HashMap::new(),
+                pushers: HashMap::new(),
+                driver: None,
+                due: None,
+            }),
+        })
+    }
+
+    /// Does something with the state for one who uses it, and wakes the driver if there is something
+    /// for it to do.
+    pub(super) fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+        let (result, driver) = {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let result = work(&mut state);
+            let driver = if state.wants_driver() { state.driver.take() } else { None };
+            (result, driver)
+        };
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+        result
+    }
+
+    /// Does something with the state for the driver.
+    pub(super) fn drive<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+        work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl State {
+    fn wants_driver(&self) -> bool {
+        self.connection.has_outgoing()
+            || self.connection.ended().is_some()
+            || self.connection.has_events()
+            || match (self.connection.next_deadline(), self.due) {
+                (Some(next), Some(due)) => next < due,
+                (Some(_), None) => true,
+                (None, _) => false,
+            }
+    }
+
+    /// Pushes what is there whole. What comes as a stream stays in `body`.
+    pub(super) fn push_whole(
+        &mut self,
+        keys: &StreamKeys,
+        body: &mut Option<Sent>,
+        attachments: Vec<Body>,
+    ) -> Result<(), Error> {
+        let now = now();
+        let whole = match body.take() {
+            Some(Sent::Whole(whole)) => Some(whole),
+            other => {
+                *body = other;
+                None
+            }
+        };
+        let of_body = keys.body.zip(whole);
+        for (key, content) in
+            of_body.into_iter().chain(keys.attachments.iter().copied().zip(attachments))
+        {
+            for piece in super::pieces(content) {
+                self.connection.push(key, piece, now)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Wakes those whose streams take more now, or never will.
+    pub(super) fn wake_pushers(&mut self) {
+        if self.pushers.is_empty() {
+            return;
+        }
+        let State { connection, pushers, .. } = self;
+        let ended = connection.ended().is_some();
+        let is_ready =
+            |key: &StreamKey| ended || connection.may_push(*key) || !connection.wants_content(*key);
+        for (_, waker) in pushers.extract_if(|key, _| is_ready(key)) {
+            waker.wake();
+        }
+    }
+}
