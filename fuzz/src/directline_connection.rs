@@ -118,12 +118,10 @@ impl Run {
                     self.streams.remove(place);
                 }
             }
-            5 => {
-                if place < self.calls.len() {
-                    let call = self.calls.remove(place);
-                    self.over.insert(call);
-                    self.connection.cancel_call(&call);
-                }
+            5 if place < self.calls.len() => {
+                let call = self.calls.remove(place);
+                self.over.insert(call);
+                self.connection.cancel_call(&call);
             }
             6 => self.flush(usize::from(*detail)),
             7 => self.flush(usize::MAX),

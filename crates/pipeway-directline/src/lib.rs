@@ -13,8 +13,6 @@
 
 mod connection;
 mod error;
-#[doc(hidden)]
-pub mod fuzzing;
 mod header;
 mod id;
 mod limits;
