@@ -30,7 +30,8 @@ pub fn directline_connection(data: &[u8]) {
     let limits = Limits {
         frame_bytes_max: 5000,
         chunk_bytes: CHUNK as u32,
-        write_bytes: 1000,
+        // One frame at a time: what is given up may have a turn already.
+        write_bytes: 1,
         streams_max: 6,
         stream_bytes_max: 9000,
         memory_bytes_max: MEMORY_MAX,
