@@ -416,7 +416,9 @@ impl Connection {
         let mut running: Vec<_> = self.running.drain().map(|(key, _)| key).collect();
         running.sort_unstable();
         self.events.extend(running.into_iter().map(Event::RequestCancelled));
-        for (call, mut waiting) in self.calls.drain() {
+        let mut calls: Vec<_> = self.calls.drain().collect();
+        calls.sort_by_key(|(_, waiting)| waiting.started);
+        for (call, mut waiting) in calls {
             self.timers.clear(&mut waiting.timer);
             self.events.push_back(Event::Response { call, result: Err(error.clone()) });
         }

@@ -22,8 +22,6 @@ mod client;
 mod connection;
 mod connector;
 mod error;
-#[doc(hidden)]
-pub mod fuzzing;
 mod header;
 mod id;
 mod limits;

@@ -45,6 +45,13 @@ struct Stream {
     pending_bytes: usize,
 }
 
+impl Stream {
+    /// Whether a whole chunk waits, or what is left.
+    fn has_frame(&self, chunk: usize) -> bool {
+        self.missing == 0 || self.pending_bytes >= chunk
+    }
+}
+
 #[derive(Debug, Default)]
 struct Queue {
     streams: VecDeque<StreamKey>,
@@ -219,8 +226,7 @@ impl Outbox {
             self.messages.remove(&message);
             return;
         };
-        let stream = &self.streams[first];
-        if stream.missing == 0 || stream.pending_bytes >= self.chunk {
+        if self.streams[first].has_frame(self.chunk) {
             queue.waits = true;
             self.turns.push_back(message);
         }
@@ -299,27 +305,38 @@ impl Outbox {
 
     /// Envelopes and content take turns, and messages among themselves.
     fn next_frame(&mut self) -> Option<Frame> {
-        let takes_control = self.control_is_next || self.turns.is_empty();
-        if takes_control && let Some(Control { frame, opens }) = self.control.pop_front() {
-            self.control_is_next = false;
-            if let Some(message) = opens
-                && let Some(queue) = self.messages.get_mut(&message)
-            {
-                queue.open = true;
-                self.give_turn(message);
+        loop {
+            let takes_control = self.control_is_next || self.turns.is_empty();
+            if takes_control && let Some(Control { frame, opens }) = self.control.pop_front() {
+                self.control_is_next = false;
+                if let Some(message) = opens
+                    && let Some(queue) = self.messages.get_mut(&message)
+                {
+                    queue.open = true;
+                    self.give_turn(message);
+                }
+                return Some(frame);
             }
-            return Some(frame);
+            self.control_is_next = true;
+            let message = self.turns.pop_front()?;
+            if let Some(frame) = self.next_chunk(message) {
+                return Some(frame);
+            }
         }
-        self.control_is_next = true;
-        let message = self.turns.pop_front()?;
-        self.next_chunk(message)
     }
 
+    /// `None`: the stream whose turn it was has been given up, and the message has nothing else.
     fn next_chunk(&mut self, message: Message) -> Option<Frame> {
         let queue = self.messages.get_mut(&message)?;
         queue.waits = false;
-        let key = *queue.streams.front()?;
+        let Some(key) = queue.streams.front().copied() else {
+            self.messages.remove(&message);
+            return None;
+        };
         let stream = self.streams.get_mut(&key)?;
+        if !stream.has_frame(self.chunk) {
+            return None;
+        }
         let payload = take(&mut stream.pending, self.chunk.min(stream.pending_bytes));
         stream.pending_bytes -= payload.len();
         let end = stream.missing == 0 && stream.pending_bytes == 0;

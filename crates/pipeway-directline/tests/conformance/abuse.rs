@@ -1,7 +1,7 @@
 //! Malformed input: 64 to 69, 71, 72, 74, 78, 81.
 
 use bytes::Bytes;
-use pipeway_directline::{ErrorKind, StreamHead, StreamHeads, Warning, code};
+use pipeway_directline::{ErrorKind, Limits, StreamHead, StreamHeads, Warning, code};
 
 use crate::rig::{MS, Rig, SECOND, a, b, frame, id, s, stream};
 
@@ -139,4 +139,34 @@ fn a_peer_that_causes_more_answers_than_may_wait_is_dropped() {
     (1..100).for_each(|number| rig.receive(a(&id(number), &[])));
     assert_eq!(rig.connection.failed().unwrap().kind(), ErrorKind::OutgoingFull);
     assert!(rig.connection.queued_bytes() <= 4096);
+}
+
+#[test]
+fn envelopes_that_are_never_whole_have_a_bound() {
+    let mut rig = Rig::new();
+    (1..=60).for_each(|number| rig.receive(frame('A', &id(number), "{", false)));
+    (101..=140).for_each(|number| rig.receive(s(&id(number), "x", false)));
+    rig.nothing_happened();
+    rig.receive(frame('B', &id(1), "{", false));
+    rig.is_closed(code::RESOURCE_LIMIT_EXCEEDED);
+    assert_eq!(rig.connection.held_bytes(), 0);
+}
+
+#[test]
+fn envelopes_with_many_descriptors_count_for_what_they_take() {
+    let limits = Limits { memory_bytes_max: 10 << 20, ..Limits::agent() };
+    let mut rig = Rig::with(limits);
+    let many: Vec<_> = (0..9000).map(|number| stream(&id(100_000 + number), Some(1))).collect();
+    let wire = a(&id(1), &many);
+    let refused = (1..1000).find(|number| {
+        let mut wire = wire.clone();
+        wire[9..45].copy_from_slice(id(*number).as_bytes());
+        rig.receive(&wire);
+        // Only the first one has the streams; the others are complete and wait for nothing.
+        !rig.sent().is_empty()
+    });
+    // About 3.2 MB each.
+    assert_eq!(refused, Some(4));
+    assert!(rig.connection.held_bytes() < 10 << 20);
+    rig.is_alive();
 }

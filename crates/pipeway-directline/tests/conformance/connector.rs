@@ -25,7 +25,7 @@ fn case_145_k04_answers_come_in_every_form() {
         let mut rig = connector();
         let call = rig.call();
         rig.receive(s(&id(2), "before", true));
-        rig.receive(b(call.as_str(), 200, &[descriptor.clone()]));
+        rig.receive(b(call.as_str(), 200, std::slice::from_ref(descriptor)));
         let body = rig.response().unwrap().body.unwrap();
         assert_eq!((body.media_type(), bytes(&body)), (media_type, b"before".to_vec()));
     }

@@ -278,3 +278,32 @@ fn random_ids_are_version_4_and_differ() {
     }
     assert_eq!(all.len(), 100);
 }
+
+#[test]
+fn a_stream_that_is_given_up_in_its_turn_holds_nothing_up() {
+    let mut rig = Rig::with(Limits { write_bytes: 1, ..Limits::agent() });
+    let heads = StreamHeads {
+        body: Some(StreamHead::new("text/plain", 9000)),
+        attachments: vec![StreamHead::new("text/plain", 9000)],
+    };
+    for gone in [vec![true, true], vec![true, false]] {
+        let (_, keys) = rig.connection.send_request("POST", "/", &heads, None, rig.now).unwrap();
+        let (body, attachment) = (keys.body.unwrap(), keys.attachments[0]);
+        rig.connection.push(body, some_bytes(9000), rig.now).unwrap();
+        rig.connection.push(attachment, some_bytes(100), rig.now).unwrap();
+        rig.write(1);
+        rig.connection.cancel_stream(body, rig.now);
+        if gone[1] {
+            rig.connection.cancel_stream(attachment, rig.now);
+        }
+        let kinds: Vec<_> = rig.sent().iter().map(|frame| frame.kind).collect();
+        assert_eq!(kinds[0], Kind::Request);
+        assert!(kinds[1..].iter().all(|kind| *kind == Kind::CancelStream), "{kinds:?}");
+        if !gone[1] {
+            rig.connection.push(attachment, some_bytes(8900), rig.now).unwrap();
+            let lengths: Vec<_> = rig.sent().iter().map(|frame| frame.payload.len()).collect();
+            assert_eq!(lengths, [4096, 4096, 808]);
+        }
+        assert_eq!(rig.connection.queued_bytes(), 0);
+    }
+}
