@@ -9,6 +9,7 @@ const LENGTH_MAX: usize = 78;
 /// The base name of a pair of pipes: letters, digits, `.`, `_` and `-`, at most 78 of them, no two
 /// dots in a row and none at the end. Default: `bfv4.pipes`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+// rules: allow(names): it is the protocol's word for what two names have in common
 pub struct BaseName(String);
 
 impl BaseName {
@@ -46,6 +47,7 @@ impl FromStr for BaseName {
 
 /// A text that is no base name.
 #[derive(Clone, Debug, PartialEq, Eq)]
+// rules: allow(names): as above
 pub struct BaseNameError(String);
 
 impl fmt::Display for BaseNameError {

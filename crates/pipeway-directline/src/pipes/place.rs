@@ -8,7 +8,7 @@ use std::str::FromStr;
 use pipeway_transport::{ConnectOptions, Endpoint, ErrorKind, PipeName, UnixPath, local_folder};
 
 use super::PipesError;
-use crate::{BaseName, BaseNameError};
+use crate::BaseName;
 
 const INCOMING: &str = ".incoming";
 const OUTGOING: &str = ".outgoing";
@@ -197,7 +197,7 @@ pub struct PlaceParseError(Reason);
 
 #[derive(Debug)]
 enum Reason {
-    Name(BaseNameError),
+    Name(<BaseName as FromStr>::Err),
     Pipe(pipeway_transport::EndpointParseError),
     NoPipe(String),
     Place(PipesError),
