@@ -1,4 +1,6 @@
 //! Both ends over real pipes: an axum router behind a `Server`, a `Connector` before it.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 
 use std::time::Duration;
 
