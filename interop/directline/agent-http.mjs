@@ -1,6 +1,6 @@
 // An HTTP agent made with the npm package `@microsoft/agents-hosting`, as its documentation makes one
 // with express, but without authentication: what stands behind a gateway from DirectLine's pipes.
-// Usage: node agent-http.mjs [--listen PORT|SOCKET] [--seconds N]
+// Usage: node agent-http.mjs [--listen PORT|SOCKET]
 //
 // It listens on a free port of 127.0.0.1, or on the one or the Unix socket that it is told; the first
 // line is `ready http://127.0.0.1:PORT` or `ready unix:SOCKET`. The process ends with its standard input.
@@ -30,7 +30,7 @@
 // the answer. Other activities: nothing is called.
 import { createRequire } from 'node:module';
 
-import { obey, read, tell, watch } from './lines.mjs';
+import { obey, open, read, say, tell, watch } from './lines.mjs';
 
 const require = createRequire(import.meta.url);
 const express = require('express');
@@ -140,6 +140,7 @@ app.use((error, request, response, next) => {
 });
 
 watch(options);
+await open(options);
 const listen = options.listen ?? '0';
 const server = /^\d+$/.test(listen) ? app.listen(Number(listen), '127.0.0.1') : app.listen(listen);
 server.on('error', (error) => {
@@ -148,6 +149,6 @@ server.on('error', (error) => {
 });
 server.on('listening', () => {
   const address = server.address();
-  console.log(typeof address === 'string' ? `ready unix:${address}` : `ready http://127.0.0.1:${address.port}`);
+  say(typeof address === 'string' ? `ready unix:${address}` : `ready http://127.0.0.1:${address.port}`);
 });
 await obey({}, () => { server.close(); });

@@ -1,5 +1,5 @@
 // The npm package `botframework-streaming` at either end of a pair of pipes.
-// Usage: node bfs.mjs agent|connector NAME [--in FOLDER] [--prefix PREFIX] [--seconds N] [--mended yes]
+// Usage: node bfs.mjs agent|connector NAME [--in FOLDER] [--prefix PREFIX] [--mended yes]
 //
 // Where there are Unix sockets the package takes `\\.\pipe\NAME.incoming` as the name of a file in the
 // current folder; `--in` changes to that folder first. With `--prefix /some/folder/` the sockets are
@@ -27,7 +27,7 @@ import { once } from 'node:events';
 import { createRequire } from 'node:module';
 
 import { made, told } from './content.mjs';
-import { obey, read, tell, watch } from './lines.mjs';
+import { obey, open, read, say, tell, watch } from './lines.mjs';
 import { Routes } from './routes.mjs';
 
 const require = createRequire(import.meta.url);
@@ -227,8 +227,9 @@ const actions = {
 };
 
 watch(options);
+await open(options);
 if (role === 'agent') await listen();
-console.log(`ready ${role}`);
+say(`ready ${role}`);
 await obey(actions, () => {
   // So that the files of the sockets are gone.
   end?.disconnect();

@@ -1,12 +1,11 @@
 // A bot made with the npm package `botbuilder` (v4) on its server for named pipes, without credentials.
-// Usage: node bot.cjs NAME [--in FOLDER] [--prefix PREFIX] [--adapter cloud|old] [--seconds N]
-//                          [--mended yes]
+// Usage: node bot.cjs NAME [--in FOLDER] [--prefix PREFIX] [--adapter cloud|old] [--mended yes]
 //
 // `cloud` (as it is by default) is CloudAdapter.connectNamedPipe, `old` BotFrameworkAdapter.useNamedPipe.
 // With a service's URL that begins with `urn:` the path of every call of the old one is that URL and
 // nothing else, in this version: use it for answers of turns only. `--in`, `--prefix` and `--mended` are
-// those of bfs.mjs. `ready bot` says that both pipes are there; the process
-// ends with its standard input. Errors of turns are lines {"event": "turn error", "error"}.
+// those of bfs.mjs. `ready bot` says that both pipes are there (lines.mjs). Errors of turns are lines
+// {"event": "turn error", "error"}.
 //
 // What it does with a message's text, and the calls that come of it (c: the conversation's id, i: the
 // id of the activity that came):
@@ -28,8 +27,6 @@
 // not at all where its name is `ignored` (501). With `deliveryMode: expectReplies` the replies are in
 // the answer. Other activities: nothing is called.
 'use strict';
-const readline = require('node:readline');
-
 const {
   ActivityTypes, BotFrameworkAdapter, CloudAdapter, ConfigurationBotFrameworkAuthentication,
   MessageFactory, TurnContext,
@@ -39,39 +36,9 @@ const { NamedPipeTransport } = require('botframework-streaming/lib/namedPipe/nam
 
 const { mend } = require('./mended.cjs');
 
-const words = [];
-const options = {};
-for (let at = 2; at < process.argv.length; at += 1) {
-  if (process.argv[at].startsWith('--')) {
-    options[process.argv[at].slice(2)] = process.argv[at + 1];
-    at += 1;
-  } else {
-    words.push(process.argv[at]);
-  }
-}
-const [name] = words;
-if (options.in) process.chdir(options.in);
-if (options.mended === 'yes') mend();
-if (options.prefix) NamedPipeTransport.PipePath = options.prefix;
-
-const tell = (value) => process.stdout.write(`${JSON.stringify(value)}\n`);
-
-setTimeout(() => {
-  process.stderr.write('the time is over\n');
-  process.exit(3);
-}, Number(options.seconds ?? 300) * 1000).unref();
-
-// CloudAdapter takes no callback for the moment at which its pipes are there; the server does.
-let server;
-const { start } = NamedPipeServer.prototype;
-NamedPipeServer.prototype.start = function started() {
-  server = this;
-  return start.call(this, () => process.stdout.write('ready bot\n'));
-};
-
-const adapter = options.adapter === 'old'
-  ? new BotFrameworkAdapter({ appId: '', appPassword: '' })
-  : new CloudAdapter(new ConfigurationBotFrameworkAuthentication({}));
+let adapter;
+let old;
+let tell;
 
 async function message(context) {
   const { activity } = context;
@@ -138,7 +105,7 @@ function proactive(context) {
   const failed = (error) => tell({ event: 'proactive failed', error: String(error.message) });
   const connector = context.turnState.get(adapter.ConnectorClientKey);
   setImmediate(() => {
-    if (options.adapter === 'old') {
+    if (old) {
       adapter.continueConversation(reference, async (later) => {
         await later.sendActivity('proactive');
       }).catch(failed);
@@ -168,18 +135,36 @@ async function turn(context) {
   }
 }
 
-// Without this an error in a turn is swallowed where the adapter has its own hook.
-adapter.onTurnError = async (context, error) => { throw error; };
+async function main() {
+  const lines = await import('./lines.mjs');
+  const { words: [name], options } = lines.read(process.argv.slice(2));
+  tell = lines.tell;
+  old = options.adapter === 'old';
+  if (options.in) process.chdir(options.in);
+  if (options.prefix) NamedPipeTransport.PipePath = options.prefix;
+  if (options.mended === 'yes') mend();
+  lines.watch(options);
+  await lines.open(options);
 
-const served = options.adapter === 'old'
-  ? adapter.useNamedPipe(turn, name)
-  : adapter.connectNamedPipe(name, turn, '', '');
-served.catch((error) => {
-  process.stderr.write(`${error.stack}\n`);
-  process.exit(1);
-});
+  // CloudAdapter takes no callback for the moment at which its pipes are there; the server does.
+  let server;
+  const { start } = NamedPipeServer.prototype;
+  NamedPipeServer.prototype.start = function started() {
+    server = this;
+    return start.call(this, () => lines.say('ready bot'));
+  };
 
-readline.createInterface({ input: process.stdin }).on('close', () => {
-  server?.disconnect();
-  process.exit(0);
-});
+  adapter = old
+    ? new BotFrameworkAdapter({ appId: '', appPassword: '' })
+    : new CloudAdapter(new ConfigurationBotFrameworkAuthentication({}));
+  // The old adapter's own hook tells the user of the error and answers 200.
+  adapter.onTurnError = async (context, error) => { throw error; };
+  const served = old ? adapter.useNamedPipe(turn, name) : adapter.connectNamedPipe(name, turn, '', '');
+  served.catch((error) => {
+    process.stderr.write(`${error.stack}\n`);
+    process.exit(1);
+  });
+  await lines.obey({}, () => { server?.disconnect(); });
+}
+
+main();

@@ -1,6 +1,6 @@
 // A channel over plain HTTP, to try agent-http.mjs with, or a gateway between the two: it listens where
 // an activity's `serviceUrl` leads, and posts activities.
-// Usage: node channel-http.mjs [--seconds N]
+// Usage: node channel-http.mjs
 //
 // The first line is `ready http://127.0.0.1:PORT`. Calls that come are lines {"event": "call", method,
 // url, headers, body}; they are answered with 200 {"id": "rN"}, GETs with {"id", "name"}, DELETEs with
@@ -9,7 +9,7 @@
 //   post {to, body, headers, verb}     `to` is a URL, or `unix:SOCKET` for /api/messages there
 import http from 'node:http';
 
-import { obey, read, tell, watch } from './lines.mjs';
+import { obey, open, read, say, tell, watch } from './lines.mjs';
 
 const { options } = read(process.argv.slice(2));
 let status = 200;
@@ -57,7 +57,8 @@ function post({ to, body, headers, verb }) {
 }
 
 watch(options);
-server.listen(0, '127.0.0.1', () => console.log(`ready http://127.0.0.1:${server.address().port}`));
+await open(options);
+server.listen(0, '127.0.0.1', () => say(`ready http://127.0.0.1:${server.address().port}`));
 await obey({
   post,
   answer(command) {

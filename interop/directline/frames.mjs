@@ -1,6 +1,6 @@
 // The 48-byte framing of DirectLine's named pipes, written out by hand, and a plain connector and
 // agent on it: what others are tried against without a package of anybody's.
-// Usage: node frames.mjs agent|connector NAME [--in FOLDER] [--chunk BYTES] [--seconds N]
+// Usage: node frames.mjs agent|connector NAME [--in FOLDER] [--chunk BYTES]
 //
 // NAME is a base name; with a `/` in it, it is the path before `.incoming`. Otherwise the files in
 // FOLDER have the names that Node gives them: `\\.\pipe\NAME.incoming`. Commands: connect, send, many,
@@ -13,7 +13,7 @@ import net from 'node:net';
 import { fileURLToPath } from 'node:url';
 
 import { made, told } from './content.mjs';
-import { obey, read, tell, watch } from './lines.mjs';
+import { obey, open, read, say, tell, watch } from './lines.mjs';
 import { Routes } from './routes.mjs';
 
 const HEADER = 48;
@@ -265,8 +265,9 @@ async function main() {
     },
   };
   watch(options);
+  await open(options);
   const servers = role === 'agent' ? await listen(name, settings, keep) : [];
-  console.log(`ready ${role}`);
+  say(`ready ${role}`);
   await obey(actions, () => {
     session?.end();
     servers.forEach((server) => server.close());

@@ -3,11 +3,43 @@
 //   {"id": 7, "do": "send", ...}   ->   {"id": 7, ...} or {"id": 7, "error": "..."}
 //
 // Commands run side by side. Lines without an id are events, which have an `event`. A script ends
-// with its standard input, and by itself after `--seconds` (300), with code 3.
+// with its standard input, and by itself after `--seconds N` (300), with code 3.
+//
+// With `--control PORT` the lines go over a connection to 127.0.0.1:PORT instead of the standard streams,
+// and the script ends with it: Windows Node under Wine cannot use a Linux program's pipes as these.
+import { once } from 'node:events';
+import net from 'node:net';
 import readline from 'node:readline';
 
+let input;
+let output;
+
+/** Opens what lines go over, as the options say. Nothing can be told before. */
+export async function open(options) {
+  if (options.control === undefined) {
+    input = process.stdin;
+    output = process.stdout;
+    return;
+  }
+  const socket = net.connect(Number(options.control), '127.0.0.1');
+  await once(socket, 'connect');
+  // Whoever has the other end is gone.
+  socket.on('error', () => process.exit(0));
+  input = socket;
+  output = socket;
+}
+
+export function say(line) {
+  output.write(`${line}\n`);
+}
+
 export function tell(value) {
-  process.stdout.write(`${JSON.stringify(value)}\n`);
+  say(JSON.stringify(value));
+}
+
+/** Waits until what was said is out. */
+export function flush() {
+  return new Promise((resolve) => { output.write('', resolve); });
 }
 
 /** What stands on the command line: words in their order, and `--name value` pairs. */
@@ -34,9 +66,9 @@ export function watch(options) {
   setTimeout(over, Number(options.seconds ?? 300) * 1000).unref();
 }
 
-/** Does what the lines on standard input say, until there are no more; then `end`. */
+/** Does what the lines that come say, until there are no more; then `end`. */
 export async function obey(actions, end = () => {}) {
-  for await (const line of readline.createInterface({ input: process.stdin })) {
+  for await (const line of readline.createInterface({ input })) {
     if (line.trim() === '') continue;
     const command = JSON.parse(line);
     Promise.resolve()

@@ -1,5 +1,5 @@
 // A load on DirectLine's pipes from the npm package `botframework-streaming`, at either end.
-// Usage: node load.mjs agent NAME [--in FOLDER] [--prefix PREFIX] [--mended yes] [--seconds N]
+// Usage: node load.mjs agent NAME [--in FOLDER] [--prefix PREFIX] [--mended yes]
 //        node load.mjs connector NAME calls|json COUNT IN_FLIGHT [as above]
 //        node load.mjs connector NAME upload|download BYTES [as above]
 //
@@ -17,7 +17,7 @@
 import { once } from 'node:events';
 import { createRequire } from 'node:module';
 
-import { obey, read, watch } from './lines.mjs';
+import { flush, obey, open, read, say, watch } from './lines.mjs';
 
 const require = createRequire(import.meta.url);
 const { mend } = require('./mended.cjs');
@@ -29,6 +29,7 @@ if (options.in) process.chdir(options.in);
 if (options.prefix) NamedPipeTransport.PipePath = options.prefix;
 if (options.mended === 'yes') mend();
 watch(options);
+await open(options);
 
 function add(message, type, bytes) {
   const stream = new bfs.SubscribableStream();
@@ -123,8 +124,8 @@ async function exchanges(client, count, inFlight) {
   await run(Math.ceil(count / 20));
   const { times, seconds } = await run(count);
   const at = (part) => Math.round(times[Math.min(times.length - 1, Math.floor(times.length * part))]);
-  console.log(`exchanges ${times.length}\nseconds ${seconds.toFixed(3)}`);
-  console.log(`per_second ${Math.round(times.length / seconds)}\np50_us ${at(0.5)}\np99_us ${at(0.99)}`);
+  say(`exchanges ${times.length}\nseconds ${seconds.toFixed(3)}`);
+  say(`per_second ${Math.round(times.length / seconds)}\np50_us ${at(0.5)}\np99_us ${at(0.99)}`);
 }
 
 async function body(client, bytes) {
@@ -135,13 +136,13 @@ async function body(client, bytes) {
     : await call(client, 'GET', `/bytes/${bytes}`);
   const seconds = (performance.now() - before) / 1000;
   if (!upload && came !== bytes) throw new Error(`${came} bytes came`);
-  console.log(`bytes ${bytes}\nseconds ${seconds.toFixed(3)}`);
-  console.log(`mib_per_second ${(bytes / 1048576 / seconds).toFixed(1)}`);
+  say(`bytes ${bytes}\nseconds ${seconds.toFixed(3)}`);
+  say(`mib_per_second ${(bytes / 1048576 / seconds).toFixed(1)}`);
 }
 
 if (role === 'agent') {
   const server = new bfs.NamedPipeServer(name, new Handler());
-  server.start(() => console.log('ready agent')).catch((error) => {
+  server.start(() => say('ready agent')).catch((error) => {
     process.stderr.write(`${error.stack}\n`);
     process.exit(1);
   });
@@ -151,5 +152,7 @@ if (role === 'agent') {
   const [first, second] = numbers.map(Number);
   if (what === 'calls' || what === 'json') await exchanges(client, first, second);
   else await body(client, first);
+  // So that all is out before the end, over a connection too.
+  await flush();
   process.exit(0);
 }
