@@ -3,8 +3,10 @@
 // Usage: node agent-http.mjs [--listen PORT|SOCKET]
 //
 // It listens on a free port of 127.0.0.1, or on the one or the Unix socket that it is told; the first
-// line is `ready http://127.0.0.1:PORT` or `ready unix:SOCKET`. The process ends with its standard input.
-// Errors of turns are lines {"event": "turn error", "error"}.
+// line is `ready http://127.0.0.1:PORT` or `ready unix:SOCKET` (lines.mjs). Errors of turns are lines
+// {"event": "turn error", "error"}.
+//
+// The package needs Node 20.19; from 20.17 it runs with `node --experimental-require-module`.
 //
 // Without a client id in its environment, and with NODE_ENV other than `production`, the package takes
 // requests that have no Authorization header as anonymous, and then sends none itself. A request that
