@@ -198,7 +198,9 @@ const actions = {
       const head = `${type}.${String(length).padStart(6, '0')}.${id}.${last ? 1 : 0}\n`;
       bytes = Buffer.concat([Buffer.from(head), bytes]);
     }
-    return new Promise((resolve) => { sockets().write.write(bytes, () => resolve({ written: bytes.length })); });
+    return new Promise((resolve) => {
+      sockets().write.write(bytes, () => resolve({ written: bytes.length }));
+    });
   },
   disconnect() {
     disconnect();

@@ -223,7 +223,8 @@ for (const where of ['a port', 'a socket']) {
     const channel = await Peer.start('channel-http.mjs');
     const serviceUrl = `${channel.ready.slice('ready '.length)}/some/place/`;
     const to = where === 'a port' ? `${agent.ready.slice('ready '.length)}/api/messages` : `unix:${socket}`;
-    const say = (text, more) => channel.ask('post', { to, body: activity(text, { serviceUrl, ...more }).json });
+    const say = (text, more) => (
+      channel.ask('post', { to, body: activity(text, { serviceUrl, ...more }).json }));
     assert.equal((await say('hello')).status, 200);
     const { method, url, headers, body } = await channel.event(({ event }) => event === 'call');
     assert.deepEqual([method, url], ['POST', '/some/place/v3/conversations/conv1/activities/in1']);

@@ -62,6 +62,7 @@ export class Session {
   constructor({ reads, writes, answer, chunk = 4096, heard = () => {} }) {
     Object.assign(this, { reads, writes, answer, chunk, heard });
     this.streams = new Map();
+    this.partial = new Map();
     this.waiting = new Set();
     this.calls = new Map();
     this.over = new Promise((resolve) => {
@@ -77,6 +78,7 @@ export class Session {
   }
 
   end() {
+    this.ended = true;
     this.reads.destroy();
     this.writes.destroy();
     for (const { reject } of this.calls.values()) reject(this.error ?? new Error('the session ended'));
@@ -98,10 +100,13 @@ export class Session {
 
   // Whoever splits envelopes sends the end flag 0 on all but the last frame.
   envelope(one) {
-    this.partial = Buffer.concat([this.partial ?? Buffer.alloc(0), one.payload]);
-    if (!one.last) return;
-    const said = JSON.parse(this.partial);
-    this.partial = null;
+    const whole = Buffer.concat([this.partial.get(one.id) ?? Buffer.alloc(0), one.payload]);
+    if (!one.last) {
+      this.partial.set(one.id, whole);
+      return;
+    }
+    this.partial.delete(one.id);
+    const said = JSON.parse(whole);
     this.waiting.add({ type: one.type, id: one.id, said, streams: said.streams ?? [] });
   }
 
@@ -140,6 +145,7 @@ export class Session {
   }
 
   call({ verb, path, streams }) {
+    if (this.ended) return Promise.reject(new Error('the session ended'));
     const id = randomUUID();
     return new Promise((resolve, reject) => {
       this.calls.set(id, { resolve, reject });
@@ -240,7 +246,8 @@ async function main() {
       const one = async () => {
         while (left > 0) {
           left -= 1;
-          const key = await session.call(asked(command)).then(({ status }) => status, (error) => error.message);
+          const key = await session.call(asked(command))
+            .then(({ status }) => status, (error) => error.message);
           answers[key] = (answers[key] ?? 0) + 1;
         }
       };
