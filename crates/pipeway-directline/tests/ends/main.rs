@@ -1,6 +1,6 @@
 //! Both ends over real pipes: an axum router behind a `Server`, a `Connector` before it.
-#![allow(clippy::unwrap_used, reason = "tests")]
 
+#![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 use std::time::Duration;
 
