@@ -50,9 +50,10 @@ impl Session {
         let (answer_tx, mut answer_rx) = oneshot::channel();
         let (id, keys) = self.shared.with(|state| {
             let now = state::now();
+            state.has_room(body.as_ref(), &attachments)?;
             let (id, keys) = state.connection.send_request(verb, path, &heads, timeout, now)?;
             state.calls.insert(id, answer_tx);
-            state.push_whole(&keys, &mut body, attachments)?;
+            state.push_whole(&keys, &mut body, attachments);
             Ok::<_, Error>((id, keys))
         })?;
         let call = Call { session: self, id };
@@ -83,9 +84,10 @@ impl Session {
     ) -> Result<(), Error> {
         let Outgoing { heads, mut body, attachments } = outgoing;
         let keys: StreamKeys = self.shared.with(|state| {
+            state.has_room(body.as_ref(), &attachments)?;
             let keys = state.connection.respond(request, status, &heads, state::now())?;
             state.running.remove(&request);
-            state.push_whole(&keys, &mut body, attachments)?;
+            state.push_whole(&keys, &mut body, attachments);
             Ok::<_, Error>(keys)
         })?;
         match (body, keys.body) {

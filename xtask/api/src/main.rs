@@ -10,8 +10,14 @@ use std::process::{Command, ExitCode};
 use std::{env, fs};
 
 /// The libraries that others depend on.
-const LIBRARIES: &[&str] =
-    &["pipeway-agent", "pipeway-bridge", "pipeway-mux", "pipeway-telemetry", "pipeway-transport"];
+const LIBRARIES: &[&str] = &[
+    "pipeway-agent",
+    "pipeway-bridge",
+    "pipeway-directline",
+    "pipeway-mux",
+    "pipeway-telemetry",
+    "pipeway-transport",
+];
 
 /// The real rustdoc; where it is set, this program is cargo's rustdoc.
 const RUSTDOC: &str = "PIPEWAY_API_RUSTDOC";

@@ -10,7 +10,9 @@ use tokio::task::AbortHandle;
 
 use crate::body::Body;
 use crate::message::Sent;
-use crate::{Connection, Error, Id, IncomingResponse, RequestKey, StreamKey, StreamKeys};
+use crate::{
+    Connection, Error, ErrorKind, Id, IncomingResponse, RequestKey, StreamKey, StreamKeys,
+};
 
 /// The time of tokio's clock, which tests can stop.
 pub(super) fn now() -> Instant {
@@ -84,13 +86,29 @@ impl State {
             }
     }
 
+    /// Whether there is room for what is there whole, before anything of the message is sent.
+    pub(super) fn has_room(&self, body: Option<&Sent>, attachments: &[Body]) -> Result<(), Error> {
+        let of_body = match body {
+            Some(Sent::Whole(whole)) => whole.len(),
+            _ => 0,
+        };
+        let all = of_body + attachments.iter().map(Body::len).sum::<u64>();
+        let most = self.connection.limits().outgoing_bytes_max;
+        let room = most.saturating_sub(self.connection.queued_bytes());
+        if all > room as u64 {
+            let what = format!("{all} bytes more would wait to be sent than the limit allows");
+            return Err(Error::new(ErrorKind::OutgoingFull, what));
+        }
+        Ok(())
+    }
+
     /// Pushes what is there whole. What comes as a stream stays in `body`.
     pub(super) fn push_whole(
         &mut self,
         keys: &StreamKeys,
         body: &mut Option<Sent>,
         attachments: Vec<Body>,
-    ) -> Result<(), Error> {
+    ) {
         let now = now();
         let whole = match body.take() {
             Some(Sent::Whole(whole)) => Some(whole),
@@ -104,10 +122,13 @@ impl State {
             of_body.into_iter().chain(keys.attachments.iter().copied().zip(attachments))
         {
             for piece in super::pieces(content) {
-                self.connection.push(key, piece, now)?;
+                if self.connection.push(key, piece, now).is_err() {
+                    // The envelope alone took the last room: the other end drops the message.
+                    self.connection.cancel_stream(key, now);
+                    break;
+                }
             }
         }
-        Ok(())
     }
 
     /// Wakes those whose streams take more now, or never will.
