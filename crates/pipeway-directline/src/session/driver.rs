@@ -98,6 +98,11 @@ impl Driver {
             self.take_events();
             let wrote = self.poll_write(cx);
             let ended = self.session.shared.drive(|state| {
+                // Also where there is always something to read: nobody may hold up what is due.
+                let now = now();
+                if state.connection.next_deadline().is_some_and(|due| due <= now) {
+                    state.connection.tick(now);
+                }
                 state.wake_pushers();
                 state.connection.ended().is_some()
             });
@@ -156,24 +161,11 @@ impl Driver {
         let Driver { session, handler, observer, pending, .. } = self;
         session.shared.drive(|state| {
             while let Some(event) = state.connection.next_event() {
-                match event {
-                    Event::Response { call, result } => {
-                        if let Some(waiting) = state.calls.remove(&call) {
-                            // Who waited may have given up.
-                            let _ = waiting.send(result);
-                        }
+                if let Some(event) = state.settle(event) {
+                    if let Event::Request(request) = &event {
+                        state.running.insert(request.key, None);
                     }
-                    Event::RequestCancelled(key) => {
-                        if let Some(Some(work)) = state.running.remove(&key) {
-                            work.abort();
-                        }
-                    }
-                    other => {
-                        if let Event::Request(request) = &other {
-                            state.running.insert(request.key, None);
-                        }
-                        pending.push(other);
-                    }
+                    pending.push(event);
                 }
             }
         });
@@ -252,6 +244,16 @@ impl Driver {
         true
     }
 
+    /// Tells those who wait for responses, and ends the work on requests that were cancelled; other
+    /// events stay with nobody.
+    fn settle(&self) {
+        self.session.shared.drive(|state| {
+            while let Some(event) = state.connection.next_event() {
+                state.settle(event);
+            }
+        });
+    }
+
     /// Writes what is left; ready when that is done, or can't be.
     fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
@@ -264,5 +266,14 @@ impl Driver {
             }
         }
         Pin::new(&mut self.writer).poll_shutdown(cx).map(drop)
+    }
+}
+
+/// However the task ends, by the runtime's end for one, nobody waits for it in vain.
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.session.shared.drive(|state| state.connection.shutdown());
+        self.settle();
+        self.session.shared.drive(super::state::State::wake_pushers);
     }
 }

@@ -11,7 +11,7 @@ use tokio::task::AbortHandle;
 use crate::body::Body;
 use crate::message::Sent;
 use crate::{
-    Connection, Error, ErrorKind, Id, IncomingResponse, RequestKey, StreamKey, StreamKeys,
+    Connection, Error, ErrorKind, Event, Id, IncomingResponse, RequestKey, StreamKey, StreamKeys,
 };
 
 /// The time of tokio's clock, which tests can stop.
@@ -128,6 +128,27 @@ impl State {
                     break;
                 }
             }
+        }
+    }
+
+    /// Tells who waits for a response, or ends the work on a request that was cancelled. Another
+    /// event is given back.
+    pub(super) fn settle(&mut self, event: Event) -> Option<Event> {
+        match event {
+            Event::Response { call, result } => {
+                if let Some(waiting) = self.calls.remove(&call) {
+                    // Who waited may have given up.
+                    let _ = waiting.send(result);
+                }
+                None
+            }
+            Event::RequestCancelled(key) => {
+                if let Some(Some(work)) = self.running.remove(&key) {
+                    work.abort();
+                }
+                None
+            }
+            other => Some(other),
         }
     }
 
