@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -47,6 +48,24 @@ impl Body {
 }
 
 impl Body {
+    /// All of a body, in the pieces in which it comes.
+    pub(crate) async fn gather<B>(body: B) -> Result<Body, B::Error>
+    where
+        B: http_body::Body<Data = Bytes>,
+    {
+        let mut body = std::pin::pin!(body);
+        let mut whole = Body::empty();
+        while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+            if let Ok(piece) = frame?.into_data()
+                && !piece.is_empty()
+            {
+                whole.length += piece.len() as u64;
+                whole.pieces.push_back(piece);
+            }
+        }
+        Ok(whole)
+    }
+
     pub(crate) fn into_pieces(self) -> VecDeque<Bytes> {
         self.pieces
     }

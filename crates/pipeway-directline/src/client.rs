@@ -13,8 +13,10 @@ use tokio::sync::watch;
 
 use crate::body::{Attachments, Body};
 use crate::message::{BodyError, Outgoing, RawPath, response};
-use crate::session::Session;
-use crate::{Error, ErrorKind, service_url};
+use crate::observe::Observer;
+use crate::session::{Session, UntilWritten};
+use crate::turn::{Operation, Replies, ReplyLimits};
+use crate::{Activity, Error, ErrorKind, service_url};
 
 /// Calls the other end of an end's session, whichever there is. Clones call through the same.
 ///
@@ -28,6 +30,7 @@ pub struct Client {
 struct Inner {
     session: Mutex<Option<Session>>,
     connected_tx: watch::Sender<bool>,
+    replies: Arc<Replies>,
 }
 
 /// How long a call waits for its response, in place of
@@ -36,9 +39,15 @@ struct Inner {
 pub struct CallTimeout(pub Duration);
 
 impl Client {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(replies: ReplyLimits, observer: Observer) -> Self {
         let (connected_tx, _) = watch::channel(false);
-        Client { inner: Arc::new(Inner { session: Mutex::new(None), connected_tx }) }
+        let replies = Replies::new(replies, observer);
+        Client { inner: Arc::new(Inner { session: Mutex::new(None), connected_tx, replies }) }
+    }
+
+    /// The replies that go through it.
+    pub(crate) fn replies(&self) -> &Arc<Replies> {
+        &self.inner.replies
     }
 
     /// Calls go through `session` from now on.
@@ -87,6 +96,20 @@ impl Client {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BodyError>,
     {
+        self.call_until_written(request, None).await
+    }
+
+    /// Sends a request, drops `written` when all of it is handed over for writing, and waits for its
+    /// response.
+    pub(crate) async fn call_until_written<B>(
+        &self,
+        request: Request<B>,
+        written: Option<UntilWritten>,
+    ) -> Result<Response<Body>, Error>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BodyError>,
+    {
         let session = self.inner.session.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(session) = session else { return Err(Error::not_connected(None)) };
         let (mut parts, body) = request.into_parts();
@@ -98,8 +121,20 @@ impl Client {
         let timeout = parts.extensions.get().map(|CallTimeout(timeout)| *timeout);
         let outgoing =
             Outgoing::prepare(&parts.headers, attachments, body, session.collected_max()).await?;
-        let answer = session.call(parts.method.as_str(), &path, outgoing, timeout).await?;
+        let answer = session.call(parts.method.as_str(), &path, outgoing, timeout, written).await?;
         response(answer)
+    }
+
+    /// Sends an activity to its conversation, or as a reply where it says to what, and waits until
+    /// the other end has it. The result is the id that it has got, if the other end tells one. Its
+    /// `serviceUrl` is not looked at: it goes over the pipe.
+    ///
+    /// # Errors
+    ///
+    /// As [`call`](Self::call); and [`Refused`](ErrorKind::Refused) for an answer that is no
+    /// success, [`Usage`](ErrorKind::Usage) for an activity without a conversation.
+    pub async fn send_activity(&self, activity: Activity) -> Result<Option<String>, Error> {
+        Operation::post(activity)?.over_pipe(self, None).await
     }
 
     /// Sends a request to a URL, as an HTTP client would, and has every failure as a status, as the

@@ -243,6 +243,11 @@ impl Connection {
         self.outbox.wants_content(stream)
     }
 
+    /// Whether some of a stream is still to be handed over for writing.
+    pub(crate) fn is_sending(&self, stream: StreamKey) -> bool {
+        self.outbox.is_sending(stream)
+    }
+
     /// Adds content to a stream. The last byte of its length ends it; a stream without bytes is
     /// complete from the start.
     ///

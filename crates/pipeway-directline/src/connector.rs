@@ -13,6 +13,7 @@ use crate::message::BodyError;
 use crate::observe::Observer;
 use crate::pipes::{Pair, PairConnectOptions, PipesError, Place, RECONNECT_PAUSE, connect_pair};
 use crate::run::{Pairs, Runner, Setup, handler};
+use crate::turn::ReplyLimits;
 use crate::{Error, Limits};
 
 /// How a connector's end behaves.
@@ -79,7 +80,7 @@ impl Connector {
         B::Error: Into<BodyError>,
     {
         options.limits.check()?;
-        let client = Client::new();
+        let client = Client::new(ReplyLimits::default(), options.observer.clone());
         let setup = Setup {
             limits: options.limits.clone(),
             reconnect: options.reconnect,

@@ -302,6 +302,8 @@ impl Answering {
             }
             Err(_) => self.status(StatusCode::INTERNAL_SERVER_ERROR).await,
         }
+        // Among the extensions is what lets a turn's replies go, and not before the answer.
+        drop(parts);
     }
 
     async fn status(self, status: StatusCode) {

@@ -13,6 +13,7 @@ use crate::message::BodyError;
 use crate::observe::Observer;
 use crate::pipes::{Pair, PairListenOptions, PairListener, PipesError, Place};
 use crate::run::{Pairs, Runner, Setup, handler};
+use crate::turn::ReplyLimits;
 use crate::{Error, Limits};
 
 /// How an agent's end behaves.
@@ -28,6 +29,8 @@ pub struct ServerOptions {
     /// How long after a session the next one is accepted; who connects meanwhile waits in the
     /// system's queue. Default: 1 second.
     pub pause: Duration,
+    /// What bounds the replies of its turns.
+    pub replies: ReplyLimits,
     /// Who is told what happens. Default: nobody.
     pub observer: Observer,
 }
@@ -39,6 +42,7 @@ impl Default for ServerOptions {
             listen: PairListenOptions::default(),
             reconnect: true,
             pause: Duration::from_secs(1),
+            replies: ReplyLimits::default(),
             observer: Observer::default(),
         }
     }
@@ -59,8 +63,8 @@ struct Inner {
 }
 
 impl Server {
-    /// An agent's end at `place` whose requests `service` answers, an axum `Router` for one. It
-    /// does nothing until it is [started](Self::start).
+    /// An agent's end at `place` whose requests `service` answers: [`Messages`](crate::Messages), or
+    /// an axum `Router`. It does nothing until it is [started](Self::start).
     ///
     /// Each request has a [`Client`] for calls to the connector among its extensions, and its
     /// [`Attachments`](crate::Attachments) if it has some; those among a response's extensions go
@@ -69,7 +73,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// What [`Limits::check`] says.
+    /// What [`Limits::check`] and [`ReplyLimits::check`] say.
     pub fn new<S, B>(place: Place, options: ServerOptions, service: S) -> Result<Self, Error>
     where
         S: tower_service::Service<Request<Body>, Response = Response<B>>
@@ -83,7 +87,8 @@ impl Server {
         B::Error: Into<BodyError>,
     {
         options.limits.check()?;
-        let client = Client::new();
+        options.replies.check()?;
+        let client = Client::new(options.replies.clone(), options.observer.clone());
         let setup = Setup {
             limits: options.limits.clone(),
             reconnect: options.reconnect,

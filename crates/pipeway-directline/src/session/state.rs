@@ -33,6 +33,8 @@ pub(super) struct State {
     pub(super) running: HashMap<RequestKey, Option<AbortHandle>>,
     /// Who waits until a stream takes more.
     pub(super) pushers: HashMap<StreamKey, Waker>,
+    /// Who waits until all of a stream is handed over for writing.
+    pub(super) leaving: HashMap<StreamKey, Waker>,
     /// The driver, unless it is woken already.
     pub(super) driver: Option<Waker>,
     /// What was due last when the driver slept.
@@ -47,6 +49,7 @@ impl Shared {
                 calls: HashMap::new(),
                 running: HashMap::new(),
                 pushers: HashMap::new(),
+                leaving: HashMap::new(),
                 driver: None,
                 due: None,
             }),
@@ -152,16 +155,20 @@ impl State {
         }
     }
 
-    /// Wakes those whose streams take more now, or never will.
+    /// Wakes those whose streams take more now, or are handed over, or never will be.
     pub(super) fn wake_pushers(&mut self) {
-        if self.pushers.is_empty() {
+        if self.pushers.is_empty() && self.leaving.is_empty() {
             return;
         }
-        let State { connection, pushers, .. } = self;
+        let State { connection, pushers, leaving, .. } = self;
         let ended = connection.ended().is_some();
         let is_ready =
             |key: &StreamKey| ended || connection.may_push(*key) || !connection.wants_content(*key);
         for (_, waker) in pushers.extract_if(|key, _| is_ready(key)) {
+            waker.wake();
+        }
+        let is_gone = |key: &StreamKey| ended || !connection.is_sending(*key);
+        for (_, waker) in leaving.extract_if(|key, _| is_gone(key)) {
             waker.wake();
         }
     }
