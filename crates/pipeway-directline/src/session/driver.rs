@@ -97,20 +97,22 @@ impl Driver {
             let read = self.poll_read(cx);
             self.take_events();
             let wrote = self.poll_write(cx);
-            let ended = self.session.shared.drive(|state| {
+            let (ended, was_due) = self.session.shared.drive(|state| {
                 // Also where there is always something to read: nobody may hold up what is due.
                 let now = now();
-                if state.connection.next_deadline().is_some_and(|due| due <= now) {
+                let was_due = state.connection.next_deadline().is_some_and(|due| due <= now);
+                if was_due {
                     state.connection.tick(now);
                 }
                 state.wake_pushers();
-                state.connection.ended().is_some()
+                (state.connection.ended().is_some(), was_due)
             });
             if ended {
                 return Poll::Ready(());
             }
             moved += read + wrote;
-            if read + wrote == 0 {
+            // What was due may have made events, and something to write.
+            if read + wrote == 0 && !was_due {
                 if self.watch.poll_closed(cx).is_ready() {
                     self.session.shared.drive(|state| state.connection.end_of_input());
                     continue;
