@@ -1,6 +1,7 @@
 //! Replies that are held until their turn is not being polled, and behind its answer.
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -110,7 +111,7 @@ impl Held {
 pub(super) type Work = Pin<Box<dyn Future<Output = Result<(), BodyError>> + Send>>;
 
 /// Does the work of a turn. Its replies are let go each time that it waits; what is made in its last
-/// step is held on to.
+/// step is held on to. Work that panics has failed.
 pub(super) struct Working {
     pub(super) turn: Turn,
     pub(super) work: Work,
@@ -121,7 +122,9 @@ impl Future for Working {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.turn.inner.held.hold();
-        let polled = self.work.as_mut().poll(cx);
+        // It is dropped after a panic, and not polled again.
+        let polled = catch_unwind(AssertUnwindSafe(|| self.work.as_mut().poll(cx)));
+        let polled = polled.unwrap_or_else(|_| Poll::Ready(Err("the work panicked".into())));
         if polled.is_pending() {
             self.turn.inner.held.let_go();
         }

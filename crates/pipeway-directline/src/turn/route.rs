@@ -38,7 +38,7 @@ pub struct MessagesOptions {
 pub struct ErrorHook(Arc<dyn Fn(Turn, BodyError) -> Work + Send + Sync>);
 
 impl ErrorHook {
-    /// Calls `hook` with the turn and what its work returned. If it returns `Ok`, the activity is
+    /// Calls `hook` with the turn and what its work returned, or that it panicked. If it returns `Ok`, the activity is
     /// answered as if its work had succeeded, else with 500.
     pub fn new<F, R, E>(hook: F) -> Self
     where
@@ -46,9 +46,10 @@ impl ErrorHook {
         R: Future<Output = Result<(), E>> + Send + 'static,
         E: Into<BodyError>,
     {
+        let hook = Arc::new(hook);
         ErrorHook(Arc::new(move |turn, error| {
-            let work = hook(turn, error);
-            Box::pin(async move { work.await.map_err(Into::into) })
+            let hook = Arc::clone(&hook);
+            Box::pin(async move { hook(turn, error).await.map_err(Into::into) })
         }))
     }
 }
@@ -72,7 +73,7 @@ impl fmt::Debug for ErrorHook {
 /// | no JSON, or no object with a `type` (a byte order mark may stand before it) | 400 |
 /// | an activity without `conversation.id` | 400 |
 /// | one whose `serviceUrl` is not the pipe's, without an [`HttpClient`] | 500 |
-/// | work that fails, without an [`ErrorHook`] | 500 |
+/// | work that fails or panics, without an [`ErrorHook`] | 500 |
 /// | `deliveryMode` `expectReplies` | 200 and `{"activities":[...]}` |
 /// | an `invoke` | what [`Turn::respond_invoke`] was given, or 501 |
 /// | anything else | 200 |
@@ -110,9 +111,11 @@ impl Messages {
         R: Future<Output = Result<(), E>> + Send + 'static,
         E: Into<BodyError>,
     {
+        let work = Arc::new(work);
         let work = move |turn, activity| -> Work {
-            let work = work(turn, activity);
-            Box::pin(async move { work.await.map_err(Into::into) })
+            let work = Arc::clone(&work);
+            // The function is called where it is polled: what it does at once is of the turn too.
+            Box::pin(async move { work(turn, activity).await.map_err(Into::into) })
         };
         Messages { inner: Arc::new(Inner { options, work: Box::new(work) }) }
     }
