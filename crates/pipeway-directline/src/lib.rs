@@ -74,3 +74,8 @@ pub use name::BaseName;
 pub use observe::{Observer, SessionEvent};
 pub use server::{Server, ServerOptions};
 pub use turn::{ErrorHook, HttpClient, Messages, MessagesOptions, ReplyLimits, Turn, TurnResult};
+
+/// The documentation's page for those who write bots, whose examples are tests of this crate.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guides/directline-agent.md")]
+struct AgentPage;
