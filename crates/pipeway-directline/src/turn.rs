@@ -124,8 +124,8 @@ impl Turn {
     }
 
     /// Sends a reply to the inbound activity and waits until the other end has it. The result is the
-    /// id that it has got, if the other end tells one. Once it was called, dropping the future does
-    /// not take the reply back.
+    /// id that it has got, if the other end tells one. Once it has begun, dropping the future
+    /// does not take the reply back.
     ///
     /// An other end that waits for the turn's answer first makes this fail after
     /// [`ReplyLimits::timeout`].

@@ -339,6 +339,38 @@ fn an_activity_that_can_not_be_answered_is_refused() {
 }
 
 #[test]
+fn what_came_counts_for_the_memory_until_its_work_ends() {
+    run(async {
+        let limits = Limits { memory_bytes_max: 300_000, ..Limits::agent() };
+        let setting = Setting { limits, ..Setting::default() };
+        let ends = serve(setting, async |turn: Turn, activity: Activity| {
+            drop(activity.text);
+            turn.reply("begun")?;
+            match activity.name.as_deref() {
+                Some("wait") => std::future::pending().await,
+                _ => Ok(()),
+            }
+        });
+        let Ends { mut peer, server: _server, .. } = ends.await;
+        let text = "x".repeat(200_000);
+        for _ in 0..3 {
+            assert_eq!(peer.say(&said(json!({"text": text}))).await.status(), 200);
+            assert_eq!(peer.next().await.text(), "begun");
+        }
+        peer.post(&said(json!({"text": text, "name": "wait"}))).await;
+        assert_eq!(peer.next().await.text(), "begun");
+        let body = said(json!({"text": text})).to_string();
+        // The session ends while it is written, or behind it.
+        let (id, stream) = (peer.id(), peer.id());
+        let envelope = json!({"verb": "POST", "path": MESSAGES, "streams": [{"id": stream}]});
+        peer.frame('A', &id, envelope.to_string().as_bytes()).await;
+        let frame = format!("S.{:06}.{stream}.1\n{body}", body.len());
+        let _ = tokio::io::AsyncWriteExt::write_all(&mut peer.writer, frame.as_bytes()).await;
+        assert!(peer.try_next().await.is_none());
+    });
+}
+
+#[test]
 fn a_router_has_the_route_among_others() {
     run(async {
         let messages = Messages::new(async |turn: Turn, _| turn.reply("yes"));
