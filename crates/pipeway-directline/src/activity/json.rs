@@ -27,11 +27,9 @@ impl<'de> Deserialize<'de> for Activity {
             id: text(&mut members, "id"),
             channel_id,
             service_url: text(&mut members, "serviceUrl"),
-            conversation: object(&mut members, "conversation", |members| {
-                matches!(members.get("id"), Some(Value::String(_)))
-            }),
-            from: object(&mut members, "from", |_| true),
-            recipient: object(&mut members, "recipient", |_| true),
+            conversation: object(&mut members, "conversation", has_id).map(Conversation::of),
+            from: object(&mut members, "from", |_| true).map(Account::of),
+            recipient: object(&mut members, "recipient", |_| true).map(Account::of),
             reply_to_id: text(&mut members, "replyToId"),
             text: text(&mut members, "text"),
             name: text(&mut members, "name"),
@@ -64,9 +62,15 @@ impl Serialize for Activity {
     }
 }
 
-impl From<Members> for Conversation {
-    fn from(mut members: Members) -> Self {
+impl Conversation {
+    fn of(mut members: Members) -> Self {
         Conversation { id: text(&mut members, "id").unwrap_or_default(), other: members }
+    }
+}
+
+impl<'de> Deserialize<'de> for Conversation {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Members::deserialize(deserializer).map(Conversation::of)
     }
 }
 
@@ -78,10 +82,16 @@ impl Serialize for Conversation {
     }
 }
 
-impl From<Members> for Account {
-    fn from(mut members: Members) -> Self {
+impl Account {
+    fn of(mut members: Members) -> Self {
         let id = text(&mut members, "id");
         Account { id, name: text(&mut members, "name"), other: members }
+    }
+}
+
+impl<'de> Deserialize<'de> for Account {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Members::deserialize(deserializer).map(Account::of)
     }
 }
 
@@ -94,8 +104,8 @@ impl Serialize for Account {
     }
 }
 
-impl From<Members> for ActivityAttachment {
-    fn from(mut members: Members) -> Self {
+impl ActivityAttachment {
+    fn of(mut members: Members) -> Self {
         let content = members.remove("content").filter(|content| !content.is_null());
         ActivityAttachment {
             content_type: text(&mut members, "contentType"),
@@ -104,6 +114,12 @@ impl From<Members> for ActivityAttachment {
             content: content.map(AttachmentContent::Json),
             other: members,
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for ActivityAttachment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Members::deserialize(deserializer).map(ActivityAttachment::of)
     }
 }
 
@@ -142,16 +158,16 @@ fn text(members: &mut Members, name: &str) -> Option<String> {
 }
 
 /// Takes a member that is an object which is `good`, or is `null`.
-fn object<T: From<Members>>(
+fn object(
     members: &mut Members,
     name: &str,
     good: impl FnOnce(&Members) -> bool,
-) -> Option<T> {
+) -> Option<Members> {
     match members.get_mut(name)? {
         Value::Object(inner) if good(inner) => {
             let inner = std::mem::take(inner);
             members.remove(name);
-            Some(inner.into())
+            Some(inner)
         }
         Value::Null => {
             members.remove(name);
@@ -159,6 +175,10 @@ fn object<T: From<Members>>(
         }
         _ => None,
     }
+}
+
+fn has_id(members: &Members) -> bool {
+    matches!(members.get("id"), Some(Value::String(_)))
 }
 
 /// Takes the attachments. What is no object among them is none; what is no array stays.
@@ -169,7 +189,7 @@ fn attachments(members: &mut Members) -> Vec<ActivityAttachment> {
     }
     let Some(Value::Array(values)) = members.remove("attachments") else { return Vec::new() };
     let objects = values.into_iter().filter_map(|value| match value {
-        Value::Object(members) => Some(members.into()),
+        Value::Object(members) => Some(ActivityAttachment::of(members)),
         _ => None,
     });
     objects.collect()
