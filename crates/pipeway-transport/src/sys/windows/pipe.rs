@@ -4,7 +4,8 @@
 // Pipes are made and looked at through raw handles.
 #![allow(unsafe_code)]
 
-use std::io;
+use std::cell::RefCell;
+use std::io::{self, IoSlice};
 use std::os::windows::io::{
     AsHandle, AsRawHandle, BorrowedHandle, FromRawHandle, IntoRawHandle, OwnedHandle,
 };
@@ -42,6 +43,11 @@ const BUFFER_BYTES: u32 = 64 * 1024;
 
 /// The most that one write hands over: the runtime copies what it is given.
 const WRITE_BYTES_MAX: usize = 64 * 1024;
+
+thread_local! {
+    /// Where parts are put together that are written at once.
+    static GATHERED: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(WRITE_BYTES_MAX));
+}
 
 /// After so many reads of nothing from a pipe whose other end is gone, it is the end.
 const NOTHINGS_MAX: u32 = 16;
@@ -341,6 +347,36 @@ impl AsyncWrite for Pipe {
         *written = true;
         let part = &buf[..buf.len().min(WRITE_BYTES_MAX)];
         self.poll_write_some(cx, part).map_err(broken)
+    }
+
+    /// The runtime would write the first part alone, and each write is a message to the system.
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut parts = bufs.iter().filter(|part| !part.is_empty());
+        let first: &[u8] = parts.next().map_or(&[], |part| part);
+        if first.len() >= WRITE_BYTES_MAX || parts.next().is_none() {
+            return self.poll_write(cx, first);
+        }
+        // So that nothing is put together in vain.
+        ready!(match &self.end {
+            End::Server(server) => server.poll_write_ready(cx),
+            End::Client(client) => client.poll_write_ready(cx),
+        })?;
+        GATHERED.with_borrow_mut(|gathered| {
+            gathered.clear();
+            for part in bufs {
+                let room = WRITE_BYTES_MAX - gathered.len();
+                gathered.extend_from_slice(&part[..part.len().min(room)]);
+            }
+            self.as_mut().poll_write(cx, gathered)
+        })
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     /// Nothing to do, as with a socket: the system takes over what was written by itself.
