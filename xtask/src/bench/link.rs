@@ -250,7 +250,15 @@ impl<'a> Run<'a> {
                     let at = (at + round) % ways.len();
                     let (way, _, samples) = &mut those[at];
                     let reached = self.reached(servers[at].as_ref())?;
-                    let sample = self.sample(workload, reached.socket()).map_err(|error| {
+                    let mut sample = self.sample(workload, reached.socket());
+                    // Wine 8 fails to start a program once in a few thousand times.
+                    for _ in 1..if *way == Way::WindowsNc { ATTEMPTS } else { 1 } {
+                        let Err(error) = &sample else { break };
+                        eprintln!("{way}, {workload:?}: {error}; once more");
+                        settle(reached)?;
+                        sample = self.sample(workload, reached.socket());
+                    }
+                    let sample = sample.map_err(|error| {
                         format!("{way}, {workload:?}: {error}\n{}", reached.log())
                     })?;
                     samples.push(sample);
@@ -327,6 +335,9 @@ impl<'a> Run<'a> {
         Ok(Told(String::from_utf8_lossy(&output.stdout).into_owned()))
     }
 }
+
+/// How often a measurement is tried whose processes Wine may not have started.
+const ATTEMPTS: u32 = 3;
 
 /// socat at a socket, with a process of `command` for each connection.
 fn each(processor: u32, socat: &Path, socket: &Path, command: &str) -> Command {
