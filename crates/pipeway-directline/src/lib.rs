@@ -68,7 +68,7 @@ pub use connector::{Connector, ConnectorOptions};
 pub use error::{Error, ErrorKind, code};
 pub use header::{HEADER_LENGTH, Header, HeaderDefect, Kind, PayloadLength};
 pub use id::Id;
-pub use limits::{Limits, Strictness, Watchdog};
+pub use limits::{Limits, Pace, Strictness, Watchdog};
 pub use message::{RawPath, RequestId};
 pub use name::BaseName;
 pub use observe::{Observer, SessionEvent};

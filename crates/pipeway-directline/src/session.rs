@@ -16,7 +16,7 @@ use self::state::Shared;
 use crate::body::Body;
 use crate::message::{Outgoing, Sent, Source};
 use crate::{
-    Connection, Error, ErrorKind, Id, IncomingRequest, IncomingResponse, Limits, RequestKey,
+    Connection, Error, ErrorKind, Id, IncomingRequest, IncomingResponse, Limits, Pace, RequestKey,
     StreamHeads, StreamKey, StreamKeys,
 };
 
@@ -125,7 +125,7 @@ impl Session {
         loop {
             self.shared.room(key).await?;
             let frame = poll_fn(|cx| source.as_mut().poll_frame(cx)).await;
-            let data = match frame {
+            let mut data = match frame {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => data,
                     Err(_) => continue,
@@ -138,7 +138,11 @@ impl Session {
                 }
                 None => break,
             };
-            self.shared.with(|state| state.connection.push(key, data, state::now()))?;
+            // One frame of a body may be more than may wait, and others may have taken the room.
+            while !data.is_empty() {
+                self.shared.room(key).await?;
+                self.shared.with(|state| state.push_some(key, &mut data))?;
+            }
         }
         // Complete, it is known no more; else it is shorter than it was told to be.
         drop(stream);
@@ -170,6 +174,11 @@ impl Session {
     fn is_short(&self, heads: &StreamHeads) -> bool {
         let chunk = self.shared.with(|state| state.connection.limits().chunk_bytes);
         heads.body.as_ref().is_none_or(|body| body.length <= u64::from(chunk))
+    }
+
+    /// How it writes.
+    pub(crate) fn pace(&self) -> Pace {
+        self.shared.with(|state| state.connection.limits().pace)
     }
 
     /// The limits' bound for a body that is collected.

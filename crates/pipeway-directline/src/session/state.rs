@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
 
+use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
@@ -13,6 +14,9 @@ use crate::message::Sent;
 use crate::{
     Connection, Error, ErrorKind, Event, Id, IncomingResponse, RequestKey, StreamKey, StreamKeys,
 };
+
+/// How much of a body that comes as a stream is taken over at once, in bytes.
+const PIECE_MAX: usize = 64 * 1024;
 
 /// The time of tokio's clock, which tests can stop.
 pub(super) fn now() -> Instant {
@@ -89,6 +93,22 @@ impl State {
             }
     }
 
+    /// How much more may wait to be sent, in bytes.
+    fn room(&self) -> usize {
+        let most = self.connection.limits().outgoing_bytes_max;
+        most.saturating_sub(self.connection.queued_bytes())
+    }
+
+    /// Pushes what there is room for of a body's next piece, which is nothing where others were
+    /// faster.
+    pub(super) fn push_some(&mut self, key: StreamKey, data: &mut Bytes) -> Result<(), Error> {
+        let some = data.len().min(self.room()).min(PIECE_MAX);
+        if some == 0 {
+            return Ok(());
+        }
+        self.connection.push(key, data.split_to(some), now())
+    }
+
     /// Whether there is room for what is there whole, before anything of the message is sent.
     pub(super) fn has_room(&self, body: Option<&Sent>, attachments: &[Body]) -> Result<(), Error> {
         let of_body = match body {
@@ -96,9 +116,7 @@ impl State {
             _ => 0,
         };
         let all = of_body + attachments.iter().map(Body::len).sum::<u64>();
-        let most = self.connection.limits().outgoing_bytes_max;
-        let room = most.saturating_sub(self.connection.queued_bytes());
-        if all > room as u64 {
+        if all > self.room() as u64 {
             let what = format!("{all} bytes more would wait to be sent than the limit allows");
             return Err(Error::new(ErrorKind::OutgoingFull, what));
         }
