@@ -48,5 +48,5 @@ pub use id::Id;
 pub use limits::{Limits, Strictness, Watchdog};
 pub use message::{RawPath, RequestId};
 pub use name::BaseName;
-pub use observe::{Observer, SessionEvent};
+pub use observe::{FrameWay, Observer, SessionEvent};
 pub use server::{Server, ServerOptions};

@@ -10,9 +10,10 @@ use bytes::BytesMut;
 use tokio::io::{AsyncReadExt as _, AsyncWrite};
 use tokio::time::{Sleep, sleep_until, timeout};
 
+use super::frames::Frames;
 use super::state::now;
 use super::{Handler, Session};
-use crate::observe::{Observer, SessionEvent};
+use crate::observe::{FrameWay, Observer, SessionEvent};
 use crate::pipes::{Pair, Reader, Watch, Writer};
 use crate::{Error, Event};
 
@@ -49,7 +50,10 @@ pub(crate) async fn drive(
     detached: impl FnOnce(),
 ) -> Ended {
     let Pair { reader, writer, watch, .. } = pair;
+    let frames = |way| observer.wants_frames().then(|| Frames::new(way));
     let mut driver = Driver {
+        received: frames(FrameWay::Received),
+        sent: frames(FrameWay::Sent),
         session,
         reader,
         writer,
@@ -77,6 +81,9 @@ struct Driver {
     watch: Watch,
     handler: Handler,
     observer: Observer,
+    /// What an observer is told of the frames, where it wants that.
+    received: Option<Frames>,
+    sent: Option<Frames>,
     input: BytesMut,
     read_size: usize,
     spoke: bool,
@@ -152,6 +159,9 @@ impl Driver {
         }
         self.spoke = true;
         let bytes = self.input.split().freeze();
+        if let Some(received) = &mut self.received {
+            received.push(&bytes, &self.observer);
+        }
         self.session.shared.drive(|state| state.connection.receive(bytes, now()));
         read
     }
@@ -193,7 +203,7 @@ impl Driver {
 
     /// Writes what there is; how much that was.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> usize {
-        let Driver { session, writer, .. } = self;
+        let Driver { session, writer, sent, observer, .. } = self;
         session.shared.drive(|state| {
             let mut all = 0;
             while state.connection.has_outgoing() {
@@ -202,6 +212,9 @@ impl Driver {
                 let outcome = Pin::new(&mut *writer).poll_write_vectored(cx, &slices[..count]);
                 match outcome {
                     Poll::Ready(Ok(wrote @ 1..)) => {
+                        if let Some(sent) = sent {
+                            sent.push_slices(&slices[..count], wrote, observer);
+                        }
                         state.connection.wrote(wrote, now());
                         all += wrote;
                         if all >= TURN {
