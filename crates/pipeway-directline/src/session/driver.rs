@@ -63,6 +63,7 @@ pub(crate) async fn drive(
         input: BytesMut::new(),
         read_size: READ_MIN,
         spoke: false,
+        write_failed: false,
         timer: None,
         pending: Vec::new(),
     };
@@ -87,6 +88,8 @@ struct Driver {
     input: BytesMut,
     read_size: usize,
     spoke: bool,
+    /// Whether a write failed: nothing that is left can be written.
+    write_failed: bool,
     timer: Option<Pin<Box<Sleep>>>,
     /// Events that are being passed on.
     pending: Vec<Event>,
@@ -102,14 +105,17 @@ impl Driver {
         let mut moved = 0;
         loop {
             let read = self.poll_read(cx);
-            self.take_events();
-            let wrote = self.poll_write(cx);
-            let ended = self.session.shared.drive(|state| {
+            self.session.shared.drive(|state| {
                 // Also where there is always something to read: nobody may hold up what is due.
                 let now = now();
                 if state.connection.next_deadline().is_some_and(|due| due <= now) {
                     state.connection.tick(now);
                 }
+            });
+            // After all that makes events: nobody calls again because of one that was left.
+            self.take_events();
+            let wrote = self.poll_write(cx);
+            let ended = self.session.shared.drive(|state| {
                 state.wake_pushers();
                 state.connection.ended().is_some()
             });
@@ -203,7 +209,7 @@ impl Driver {
 
     /// Writes what there is; how much that was.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> usize {
-        let Driver { session, writer, sent, observer, .. } = self;
+        let Driver { session, writer, sent, observer, write_failed, .. } = self;
         session.shared.drive(|state| {
             let mut all = 0;
             while state.connection.has_outgoing() {
@@ -222,11 +228,13 @@ impl Driver {
                         }
                     }
                     Poll::Ready(Ok(_)) => {
+                        *write_failed = true;
                         let error = std::io::ErrorKind::WriteZero.into();
                         state.connection.write_failed(error);
                         break;
                     }
                     Poll::Ready(Err(error)) => {
+                        *write_failed = true;
                         state.connection.write_failed(error);
                         break;
                     }
@@ -271,6 +279,9 @@ impl Driver {
     fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let wrote = self.poll_write(cx);
+            if self.write_failed {
+                return Poll::Ready(());
+            }
             if !self.session.shared.drive(|state| state.connection.has_outgoing()) {
                 break;
             }
