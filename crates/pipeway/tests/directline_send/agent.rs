@@ -39,7 +39,8 @@ pub fn place(room: &Room) -> (String, Place) {
 impl Agent {
     /// The agent whose answers are told at [`answer`].
     pub fn start(room: &Room) -> Agent {
-        Agent::with(room, Router::new().route("/api/messages", post(answer)))
+        let not_found = async || StatusCode::NOT_FOUND;
+        Agent::with(room, Router::new().route("/api/messages", post(answer).fallback(not_found)))
     }
 
     pub fn with(room: &Room, router: Router) -> Agent {

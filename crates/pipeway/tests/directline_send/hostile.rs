@@ -38,9 +38,8 @@ fn our_own_agent_survives_and_does_all_that_is_expected() {
     let ended = attack(&room, &agent.pipe, "42", &["--json"]);
     let rows = objects(&ended);
     let (verdict, rows) = rows.split_last().unwrap();
-    for row in rows {
-        assert_eq!(row["happened"], "ok", "{row}");
-    }
+    let other: Vec<&Value> = rows.iter().filter(|row| row["happened"] != "ok").collect();
+    assert!(other.is_empty(), "{other:#?}");
     assert_eq!((&verdict["verdict"], &verdict["not_run"]), (&"survived".into(), &0.into()));
     assert!(rows.len() > 100, "{}", rows.len());
     ended.exits_with(0);
