@@ -245,8 +245,18 @@ fn the_version_is_printed() {
 fn the_help_of_every_command_ends_with_examples() {
     let room = Room::new();
     for command in [
-        "bridge", "serve", "check", "agent", "exec", "shell", "curl", "ws", "nc", "preset",
-        "directline", "directline send",
+        "bridge",
+        "serve",
+        "check",
+        "agent",
+        "exec",
+        "shell",
+        "curl",
+        "ws",
+        "nc",
+        "preset",
+        "directline",
+        "directline send",
     ] {
         let help = room.run(command.split_whitespace().chain(["--help"])).exits_with(0).stdout();
         assert!(help.contains("Examples:\n"), "{help}");
@@ -266,8 +276,21 @@ fn the_page_of_the_command_line_shows_the_help_of_every_command() {
          [config.md](config.md).\n",
     );
     for command in [
-        "", "bridge", "serve", "check", "agent", "exec", "shell", "curl", "ws", "nc", "preset",
-        "directline", "directline send", "guest", "demo",
+        "",
+        "bridge",
+        "serve",
+        "check",
+        "agent",
+        "exec",
+        "shell",
+        "curl",
+        "ws",
+        "nc",
+        "preset",
+        "directline",
+        "directline send",
+        "guest",
+        "demo",
     ] {
         let args = command.split_whitespace().chain(["--help"]);
         let help = room.run(args).exits_with(0).stdout();

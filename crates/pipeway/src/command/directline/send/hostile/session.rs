@@ -74,12 +74,22 @@ impl Session {
         Session { sink: Some(sink), seen, deaf_tx, reading: reading.abort_handle() }
     }
 
-    /// Writes.
+    /// Writes. A pipe that can't be written is the session's end, though the other may stand: one
+    /// SDK closes only that.
     ///
     /// # Errors
     ///
     /// The system's; or that the agent does not read.
-    pub(super) async fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+    pub(super) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let is_open = self.sink.is_some();
+        let wrote = self.try_write(bytes).await;
+        if is_open && wrote.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::TimedOut) {
+            self.seen.lock().is_over = true;
+        }
+        wrote
+    }
+
+    async fn try_write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         let Some(sink) = &mut self.sink else { return Err(io::ErrorKind::BrokenPipe.into()) };
         while !bytes.is_empty() {
             match timeout(WRITE_MAX, sink.write(bytes)).await {
@@ -137,7 +147,7 @@ impl Session {
             }
             for id in asked {
                 let answer = frame(b'B', &id, LAST, b"{\"statusCode\":200,\"streams\":null}");
-                // What can't be written is found out by reading.
+                // What can't be written ends the session, which the next look at it tells.
                 let _ = self.write(&answer).await;
             }
             if timeout_at(until, changed).await.is_err() {

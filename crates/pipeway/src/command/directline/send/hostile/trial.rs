@@ -195,7 +195,7 @@ impl Trials {
     async fn fate(&mut self, session: &mut Session, patience: Duration) -> Fate {
         self.probes += 1;
         let id = guid(self.probes);
-        // What can't be written is found out by reading.
+        // What can't be written ends the session, and so it is told.
         let _ = session.write(&probe(&id)).await;
         let is_answered = session.answered(&[&id], Instant::now() + patience.max(PROBE)).await;
         match (is_answered, session.is_over()) {

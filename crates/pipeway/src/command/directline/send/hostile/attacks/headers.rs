@@ -44,7 +44,8 @@ fn malformed(seeded: &mut Seeded, all: &mut Vec<Attack>) {
     let plain = format!("{:<36}", seeded.id().replace('-', ""));
     closes("id without hyphens", "2.3", with(seeded, 9, plain.as_bytes()));
     let at = 9 + seeded.pick(&[0, 7, 10, 35]);
-    closes("high bit in the id", "2.3", with(seeded, at, &[0xb0 + seeded.clone().below(10) as u8]));
+    let high = 0xb0 + seeded.below(10) as u8;
+    closes("high bit in the id", "2.3", with(seeded, at, &[high]));
     closes("48 times Z", "H-33", vec![b'Z'; 48]);
     closes("48 times NUL", "H-33", vec![0; 48]);
     let noise: Vec<u8> = (0..48 + seeded.below(500)).map(|_| seeded.next() as u8).collect();
