@@ -71,7 +71,7 @@ pub use id::Id;
 pub use limits::{Limits, Pace, Strictness, Watchdog};
 pub use message::{RawPath, RequestId};
 pub use name::BaseName;
-pub use observe::{Observer, SessionEvent};
+pub use observe::{FrameWay, Observer, SessionEvent};
 pub use server::{Server, ServerOptions};
 pub use turn::{ErrorHook, HttpClient, Messages, MessagesOptions, ReplyLimits, Turn, TurnResult};
 

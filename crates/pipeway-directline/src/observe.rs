@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::pipes::PipesError;
-use crate::{Error, Warning};
+use crate::{Error, Header, Warning};
 
 /// What happened to an end's sessions.
 #[derive(Debug)]
@@ -41,20 +41,50 @@ pub enum SessionEvent<'a> {
     },
     /// Something odd was passed over. A peer can cause as many as it likes.
     Warning(&'a Warning),
+    /// A frame's header was read or written. Only an observer [with frames](Observer::with_frames)
+    /// is told.
+    Frame {
+        /// Which way it went.
+        way: FrameWay,
+        /// The header.
+        header: Header,
+    },
+}
+
+/// Which way a frame goes, as this end sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameWay {
+    /// The other end wrote it.
+    Received,
+    /// This end wrote it.
+    Sent,
 }
 
 /// Whom to tell. It is called from the tasks of an end and should be quick.
 #[derive(Clone)]
-pub struct Observer(Arc<dyn Fn(&SessionEvent<'_>) + Send + Sync>);
+pub struct Observer {
+    tell: Arc<dyn Fn(&SessionEvent<'_>) + Send + Sync>,
+    frames: bool,
+}
 
 impl Observer {
     /// Calls `tell` for each event.
     pub fn new(tell: impl Fn(&SessionEvent<'_>) + Send + Sync + 'static) -> Self {
-        Observer(Arc::new(tell))
+        Observer { tell: Arc::new(tell), frames: false }
+    }
+
+    /// The same observer, which is told of every frame too: for a person who looks on. Each byte is
+    /// then looked at once more.
+    pub fn with_frames(self) -> Self {
+        Observer { frames: true, ..self }
+    }
+
+    pub(crate) fn wants_frames(&self) -> bool {
+        self.frames
     }
 
     pub(crate) fn tell(&self, event: &SessionEvent<'_>) {
-        (self.0)(event);
+        (self.tell)(event);
     }
 }
 

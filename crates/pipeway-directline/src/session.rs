@@ -1,6 +1,7 @@
 //! A session over a pair of pipes: the task that moves its bytes, and what others hold of it.
 
 mod driver;
+mod frames;
 mod state;
 
 use std::future::{Future, poll_fn};

@@ -26,14 +26,14 @@ pub(crate) enum Exit {
     Permission = 5,
     /// This system can't do it.
     Unsupported = 6,
-    /// Nothing answers at the endpoint (`curl`, `ws`, `nc`).
+    /// Nothing answers at the endpoint (`curl`, `ws`, `nc`, `directline send`).
     Unreachable = 7,
     /// The time ran out.
     Timeout = 8,
     /// The other end closed the connection before the end of its answer or conversation.
     Incomplete = 9,
     /// The other end answered with a refusal: a status of 400 or above with `--fail`, a
-    /// WebSocket that was not accepted or was closed with an error code.
+    /// WebSocket that was not accepted or was closed with an error code, an agent's refusal.
     Refused = 10,
     /// `exec` or `shell` failed itself, in whatever way; every other code of theirs is the
     /// command's.

@@ -10,9 +10,10 @@ use bytes::BytesMut;
 use tokio::io::{AsyncReadExt as _, AsyncWrite};
 use tokio::time::{Sleep, sleep_until, timeout};
 
+use super::frames::Frames;
 use super::state::now;
 use super::{Handler, Session};
-use crate::observe::{Observer, SessionEvent};
+use crate::observe::{FrameWay, Observer, SessionEvent};
 use crate::pipes::{Pair, Reader, Watch, Writer};
 use crate::{Error, Event, Pace};
 
@@ -57,7 +58,10 @@ pub(crate) async fn drive(
     if session.pace() == Pace::Legacy {
         writer.bound_unread(LEGACY_UNREAD);
     }
+    let frames = |way| observer.wants_frames().then(|| Frames::new(way));
     let mut driver = Driver {
+        received: frames(FrameWay::Received),
+        sent: frames(FrameWay::Sent),
         session,
         reader,
         writer,
@@ -67,6 +71,7 @@ pub(crate) async fn drive(
         input: BytesMut::new(),
         read_size: READ_MIN,
         spoke: false,
+        write_failed: false,
         timer: None,
         pending: Vec::new(),
     };
@@ -85,9 +90,14 @@ struct Driver {
     watch: Watch,
     handler: Handler,
     observer: Observer,
+    /// What an observer is told of the frames, where it wants that.
+    received: Option<Frames>,
+    sent: Option<Frames>,
     input: BytesMut,
     read_size: usize,
     spoke: bool,
+    /// Whether a write failed: nothing that is left can be written.
+    write_failed: bool,
     timer: Option<Pin<Box<Sleep>>>,
     /// Events that are being passed on.
     pending: Vec<Event>,
@@ -163,6 +173,9 @@ impl Driver {
         }
         self.spoke = true;
         let bytes = self.input.split().freeze();
+        if let Some(received) = &mut self.received {
+            received.push(&bytes, &self.observer);
+        }
         self.session.shared.drive(|state| state.connection.receive(bytes, now()));
         read
     }
@@ -204,7 +217,7 @@ impl Driver {
 
     /// Writes what there is; how much that was.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> usize {
-        let Driver { session, writer, .. } = self;
+        let Driver { session, writer, sent, observer, write_failed, .. } = self;
         session.shared.drive(|state| {
             let mut all = 0;
             while state.connection.has_outgoing() {
@@ -213,6 +226,9 @@ impl Driver {
                 let outcome = Pin::new(&mut *writer).poll_write_vectored(cx, &slices[..count]);
                 match outcome {
                     Poll::Ready(Ok(wrote @ 1..)) => {
+                        if let Some(sent) = sent {
+                            sent.push_slices(&slices[..count], wrote, observer);
+                        }
                         state.connection.wrote(wrote, now());
                         all += wrote;
                         if all >= TURN {
@@ -220,11 +236,13 @@ impl Driver {
                         }
                     }
                     Poll::Ready(Ok(_)) => {
+                        *write_failed = true;
                         let error = std::io::ErrorKind::WriteZero.into();
                         state.connection.write_failed(error);
                         break;
                     }
                     Poll::Ready(Err(error)) => {
+                        *write_failed = true;
                         state.connection.write_failed(error);
                         break;
                     }
@@ -269,6 +287,9 @@ impl Driver {
     fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let wrote = self.poll_write(cx);
+            if self.write_failed {
+                return Poll::Ready(());
+            }
             if !self.session.shared.drive(|state| state.connection.has_outgoing()) {
                 break;
             }

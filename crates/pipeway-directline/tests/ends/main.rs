@@ -10,11 +10,12 @@ use axum::routing::{get, post};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
-use pipeway_directline::pipes::Place;
+use pipeway_directline::pipes::{PairConnectOptions, Place, connect_pair};
 use pipeway_directline::{
     Attachment, Attachments, Body, CallTimeout, Client, Connector, ConnectorOptions, ErrorKind,
-    Observer, Server, ServerOptions,
+    Observer, Server, ServerOptions, SessionEvent,
 };
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
 const WATCHDOG: Duration = Duration::from_secs(60);
@@ -181,6 +182,62 @@ fn calls_fail_at_once_when_the_session_ends_and_the_next_one_serves() {
         server.ready().await.unwrap();
         connector.client().connected().await;
         assert_eq!(connector.client().call(ask("/nothing")).await.unwrap().status(), 404);
+    });
+}
+
+/// A short stream is handed over after a quarter of a second, in which nothing else wakes the task.
+#[test]
+fn what_is_due_is_done_where_nothing_else_happens() {
+    run(async {
+        let place = place();
+        let server = Server::new(place.clone(), ServerOptions::default(), router()).unwrap();
+        server.start();
+        let options = PairConnectOptions::default();
+        let mut pair = connect_pair(&place, &options).await.unwrap();
+        let (id, stream) =
+            ("7c1f2a90-3b56-4f0e-9f0e-1d2c3b4a5f60", "0b9d7c1e-52f5-4c0b-8a55-6f1d2e3c4b5a");
+        let asked = format!(
+            r#"{{"verb":"POST","path":"/api/messages","streams":[{{"id":"{stream}","length":9}}]}}"#
+        );
+        let frames = format!("A.{:06}.{id}.1\n{asked}S.000002.{stream}.1\nhi", asked.len());
+        pair.writer.write_all(frames.as_bytes()).await.unwrap();
+        let mut answer = [0; 48];
+        pair.reader.read_exact(&mut answer).await.unwrap();
+        assert!(answer.starts_with(b"B."), "{answer:?}");
+        server.stop().await;
+    });
+}
+
+/// Whoever comes next would be turned away meanwhile.
+#[test]
+fn a_session_whose_other_end_is_gone_is_over_at_once() {
+    run(async {
+        let place = place();
+        let (over_tx, mut over_rx) = tokio::sync::mpsc::unbounded_channel();
+        let observer = Observer::new(move |event| {
+            if let SessionEvent::Disconnected { lasted, .. } = event {
+                let _ = over_tx.send(*lasted);
+            }
+        });
+        let pause = Duration::from_millis(1);
+        let options = ServerOptions { observer, pause, ..ServerOptions::default() };
+        let server = Server::new(place.clone(), options, router()).unwrap();
+        server.start();
+        let mut shortest = Duration::MAX;
+        for _ in 0..5 {
+            let mut pair = connect_pair(&place, &PairConnectOptions::default()).await.unwrap();
+            let asked = r#"{"verb":"GET","path":"/nothing"}"#;
+            let id = "7c1f2a90-3b56-4f0e-9f0e-1d2c3b4a5f60";
+            let frame = format!("A.{:06}.{id}.1\n{asked}", asked.len());
+            pair.writer.write_all(frame.as_bytes()).await.unwrap();
+            pair.reader.read_exact(&mut [0; 48]).await.unwrap();
+            drop(pair);
+            let lasted = over_rx.recv().await.unwrap();
+            shortest = shortest.min(lasted);
+        }
+        // A notice has half a second.
+        assert!(shortest < Duration::from_millis(400), "{shortest:?}");
+        server.stop().await;
     });
 }
 

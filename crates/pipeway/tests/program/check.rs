@@ -244,10 +244,21 @@ fn the_version_is_printed() {
 #[test]
 fn the_help_of_every_command_ends_with_examples() {
     let room = Room::new();
-    for command in
-        ["bridge", "serve", "check", "agent", "exec", "shell", "curl", "ws", "nc", "preset"]
-    {
-        let help = room.run([command, "--help"]).exits_with(0).stdout();
+    for command in [
+        "bridge",
+        "serve",
+        "check",
+        "agent",
+        "exec",
+        "shell",
+        "curl",
+        "ws",
+        "nc",
+        "preset",
+        "directline",
+        "directline send",
+    ] {
+        let help = room.run(command.split_whitespace().chain(["--help"])).exits_with(0).stdout();
         assert!(help.contains("Examples:\n"), "{help}");
     }
 }
@@ -265,11 +276,24 @@ fn the_page_of_the_command_line_shows_the_help_of_every_command() {
          [config.md](config.md).\n",
     );
     for command in [
-        "", "bridge", "serve", "check", "agent", "exec", "shell", "curl", "ws", "nc", "preset",
-        "guest", "demo",
+        "",
+        "bridge",
+        "serve",
+        "check",
+        "agent",
+        "exec",
+        "shell",
+        "curl",
+        "ws",
+        "nc",
+        "preset",
+        "directline",
+        "directline send",
+        "guest",
+        "demo",
     ] {
-        let args = [command, "--help"];
-        let help = room.run(args.iter().filter(|arg| !arg.is_empty())).exits_with(0).stdout();
+        let args = command.split_whitespace().chain(["--help"]);
+        let help = room.run(args).exits_with(0).stdout();
         let title = format!("pipeway {command}");
         let lines: Vec<&str> = help.trim_end().lines().map(str::trim_end).collect();
         page.push_str(&format!("\n## {}\n\n```text\n{}\n```\n", title.trim(), lines.join("\n")));
