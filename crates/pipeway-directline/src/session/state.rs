@@ -33,6 +33,8 @@ pub(super) struct State {
     pub(super) running: HashMap<RequestKey, Option<AbortHandle>>,
     /// Who waits until a stream takes more.
     pub(super) pushers: HashMap<StreamKey, Waker>,
+    /// Who waits until nothing runs and nothing is to be sent.
+    pub(super) settlers: Vec<Waker>,
     /// The driver, unless it is woken already.
     pub(super) driver: Option<Waker>,
     /// What was due last when the driver slept.
@@ -47,6 +49,7 @@ impl Shared {
                 calls: HashMap::new(),
                 running: HashMap::new(),
                 pushers: HashMap::new(),
+                settlers: Vec::new(),
                 driver: None,
                 due: None,
             }),
@@ -75,6 +78,11 @@ impl Shared {
 }
 
 impl State {
+    /// Whether nothing runs and nothing is to be sent, or ever will be.
+    pub(super) fn is_settled(&self) -> bool {
+        self.connection.ended().is_some() || self.connection.is_settled()
+    }
+
     fn wants_driver(&self) -> bool {
         self.connection.has_outgoing()
             || self.connection.ended().is_some()
@@ -152,8 +160,11 @@ impl State {
         }
     }
 
-    /// Wakes those whose streams take more now, or never will.
+    /// Wakes those whose streams take more now, or never will, and those who wait until all is done.
     pub(super) fn wake_pushers(&mut self) {
+        if !self.settlers.is_empty() && self.is_settled() {
+            self.settlers.drain(..).for_each(Waker::wake);
+        }
         if self.pushers.is_empty() {
             return;
         }
