@@ -3,6 +3,7 @@
 mod agent;
 mod bridge;
 mod client;
+mod directline;
 mod guest;
 mod nc;
 mod preset;
@@ -15,6 +16,7 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use agent::AgentArgs;
 pub(crate) use bridge::BridgeArgs;
 pub(crate) use client::{ClientArgs, ConnectArgs, CurlArgs, DataArgs, WsArgs};
+pub(crate) use directline::{DirectlineArgs, DirectlineCommand, GatewayArgs};
 pub(crate) use guest::GuestArgs;
 pub(crate) use nc::{NcArgs, written_out};
 pub(crate) use preset::{Direction, Preset, PresetArgs};
@@ -76,6 +78,8 @@ pub(crate) enum Command {
     Nc(Box<NcArgs>),
     /// Print a configuration for a well-known service across the Windows/WSL border
     Preset(PresetArgs),
+    /// Speak DirectLine over named pipes
+    Directline(DirectlineArgs),
     /// Show it all at work in this one process
     Demo,
 }

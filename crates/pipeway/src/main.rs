@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         Command::Ws(args) => in_runtime(command::ws(args)),
         Command::Nc(args) => in_runtime(command::nc(*args)),
         Command::Preset(args) => command::preset(args),
+        Command::Directline(args) => in_runtime(command::directline(args)),
         Command::Demo => in_runtime(command::demo()),
     };
     match ended {

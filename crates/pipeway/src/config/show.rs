@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use super::settings::{BridgeSettings, EventsSettings, LinkSettings, Row, Source, Sourced};
+use super::settings::{
+    BridgeSettings, EventsSettings, GatewaySettings, LinkSettings, Row, Source, Sourced,
+};
 
 /// The text that `check` prints: a file that could be used as it stands.
 pub(super) fn show<'a>(
@@ -11,6 +13,7 @@ pub(super) fn show<'a>(
     events: &EventsSettings,
     links: impl Iterator<Item = &'a LinkSettings>,
     bridges: &[BridgeSettings],
+    gateways: &[GatewaySettings],
 ) -> String {
     let file_name = file.and_then(|file| file.value.file_name()).unwrap_or_default();
     let file_name = file_name.to_string_lossy();
@@ -30,16 +33,25 @@ pub(super) fn show<'a>(
         out.push_str("\n[[bridge]]\n");
         let mut all = bridge.rows();
         all.retain(|row| bridge.has_key(row.key));
-        for table in ["", "limits", "timeouts"] {
-            if !table.is_empty() {
-                // Writing to a String does not fail.
-                let _ = writeln!(out, "[bridge.{table}]");
-            }
-            let of_table: Vec<Row> = all.iter().filter_map(|row| in_table(row, table)).collect();
-            rows(&mut out, &of_table, &file_name);
-        }
+        tables(&mut out, "bridge", &all, &file_name);
+    }
+    for gateway in gateways {
+        out.push_str("\n[[gateway]]\n");
+        tables(&mut out, "gateway", &gateway.rows(), &file_name);
     }
     out
+}
+
+/// The rows of a table and of those inside it.
+fn tables(out: &mut String, of: &str, all: &[Row], file_name: &str) {
+    for table in ["", "limits", "timeouts"] {
+        if !table.is_empty() {
+            // Writing to a String does not fail.
+            let _ = writeln!(out, "[{of}.{table}]");
+        }
+        let of_table: Vec<Row> = all.iter().filter_map(|row| in_table(row, table)).collect();
+        rows(out, &of_table, file_name);
+    }
 }
 
 /// The row without its table's name, if it is of `table`.
