@@ -265,11 +265,24 @@ fn the_page_of_the_command_line_shows_the_help_of_every_command() {
          [config.md](config.md).\n",
     );
     for command in [
-        "", "bridge", "serve", "check", "agent", "exec", "shell", "curl", "ws", "nc", "preset",
-        "guest", "demo",
+        "",
+        "bridge",
+        "serve",
+        "check",
+        "agent",
+        "exec",
+        "shell",
+        "curl",
+        "ws",
+        "nc",
+        "preset",
+        "guest",
+        "directline",
+        "directline gateway",
+        "demo",
     ] {
-        let args = [command, "--help"];
-        let help = room.run(args.iter().filter(|arg| !arg.is_empty())).exits_with(0).stdout();
+        let args = command.split_whitespace().chain(["--help"]);
+        let help = room.run(args).exits_with(0).stdout();
         let title = format!("pipeway {command}");
         let lines: Vec<&str> = help.trim_end().lines().map(str::trim_end).collect();
         page.push_str(&format!("\n## {}\n\n```text\n{}\n```\n", title.trim(), lines.join("\n")));
