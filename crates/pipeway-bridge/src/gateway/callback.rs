@@ -171,6 +171,7 @@ impl Callback {
             None => body,
         };
         if !self.client.is_connected() {
+            telling.is_of_no_session();
             return Err(Refusal::new(
                 Kind::PlatformAbsent,
                 "the platform is not connected",

@@ -70,6 +70,11 @@ impl Telling {
         self.started
     }
 
+    /// There is no session of the pipes, or none any more.
+    pub(super) fn is_of_no_session(&mut self) {
+        self.session = None;
+    }
+
     /// It was answered with what the upstream said.
     pub(super) fn answered(&mut self, status: u16) {
         self.outcome = Some(Outcome { status, fault: None });
