@@ -255,15 +255,21 @@ fn observer(shared: &Arc<Shared>, begun_tx: oneshot::Sender<Begun>) -> Observer 
             begin(Ok(warnings.to_vec()));
         }
         SessionEvent::NotConnected { error, .. } => {
-            if !begin(Err(PipesFailure::new(error))) {
-                telling::accept_error(&shared);
-            }
+            let is_known = begin(Err(PipesFailure::new(error)));
+            later_failure(&shared, is_known);
         }
         SessionEvent::Connected => shared.begin_session(),
         SessionEvent::Disconnected { error, lasted } => telling::session(&shared, *error, *lasted),
         SessionEvent::Warning(Warning::Refused { why, .. }) => telling::kept_out(&shared, *why),
         _ => {}
     })
+}
+
+/// Tells a failure to listen or accept as an event, unless who starts the gateway was told.
+fn later_failure(shared: &Shared, is_known: bool) {
+    if !is_known {
+        telling::accept_error(shared);
+    }
 }
 
 fn no_url(callback: &Endpoint) -> ConfigError {
