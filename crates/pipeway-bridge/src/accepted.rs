@@ -9,6 +9,12 @@ use tokio::time::Instant;
 
 use crate::shared::{Place, Shared, Stage};
 
+/// The number of a session that no other one of this process has.
+pub(crate) fn next_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
 /// What is known of a session from its accept: who connected, when, as which.
 #[derive(Debug)]
 pub(crate) struct Accepted {
@@ -21,12 +27,11 @@ pub(crate) struct Accepted {
 
 impl Accepted {
     pub(crate) fn new(place: Place, peer: Peer) -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
         Accepted {
             shared: Arc::clone(&place.shared),
             place,
             started: Instant::now(),
-            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            id: next_id(),
             peer,
         }
     }

@@ -39,6 +39,7 @@ mod error;
 mod exchange;
 #[doc(hidden)]
 pub mod fuzzing;
+mod gateway;
 mod head;
 mod link;
 mod policy;
@@ -53,6 +54,9 @@ mod upstream;
 
 pub use config::{BridgeConfig, HostRule, Limits, Policy, Protocol, Timeouts};
 pub use error::ConfigError;
+pub use gateway::{
+    AgentPath, Gateway, GatewayConfig, GatewayLimits, GatewayTimeouts, PipesFailure, ServiceUrl,
+};
 pub use link::tell_link;
 pub use server::{BindError, Bridge, Summary};
 pub use shutdown::{Shutdown, ShutdownHandle};

@@ -32,7 +32,14 @@ pub(crate) enum Kind {
     HeadTooLarge,
     HttpVersion,
     NotImplemented,
+    NotFound,
     TooManySessions,
+    TooManyRequests,
+    MemoryLimit,
+    Stopping,
+    PlatformAbsent,
+    PlatformTimeout,
+    PlatformFailed,
     LinkDown,
     UpstreamAbsent,
     UpstreamRefused,
@@ -51,6 +58,7 @@ impl Kind {
             Kind::BadRequest => (400, "Bad Request"),
             Kind::TokenRequired => (401, "Unauthorized"),
             Kind::NotAllowed => (403, "Forbidden"),
+            Kind::NotFound => (404, "Not Found"),
             Kind::MethodNotAllowed => (405, "Method Not Allowed"),
             Kind::HeadTimeout | Kind::BodyTimeout => (408, "Request Timeout"),
             Kind::BodyTooLarge => (413, "Content Too Large"),
@@ -60,11 +68,17 @@ impl Kind {
             | Kind::UpstreamPermission
             | Kind::UpstreamUntrusted
             | Kind::UpstreamClosed
-            | Kind::UpstreamProtocol => (502, "Bad Gateway"),
-            Kind::TooManySessions | Kind::LinkDown | Kind::UpstreamAbsent | Kind::UpstreamBusy => {
-                (503, "Service Unavailable")
-            }
-            Kind::UpstreamTimeout => (504, "Gateway Timeout"),
+            | Kind::UpstreamProtocol
+            | Kind::PlatformFailed => (502, "Bad Gateway"),
+            Kind::TooManySessions
+            | Kind::TooManyRequests
+            | Kind::MemoryLimit
+            | Kind::Stopping
+            | Kind::PlatformAbsent
+            | Kind::LinkDown
+            | Kind::UpstreamAbsent
+            | Kind::UpstreamBusy => (503, "Service Unavailable"),
+            Kind::UpstreamTimeout | Kind::PlatformTimeout => (504, "Gateway Timeout"),
             Kind::HttpVersion => (505, "HTTP Version Not Supported"),
         }
     }
@@ -82,7 +96,14 @@ impl Kind {
             Kind::HeadTooLarge => "head_too_large",
             Kind::HttpVersion => "http_version",
             Kind::NotImplemented => "not_implemented",
+            Kind::NotFound => "not_found",
             Kind::TooManySessions => "too_many_sessions",
+            Kind::TooManyRequests => "too_many_requests",
+            Kind::MemoryLimit => "memory_limit",
+            Kind::Stopping => "stopping",
+            Kind::PlatformAbsent => "platform_absent",
+            Kind::PlatformTimeout => "platform_timeout",
+            Kind::PlatformFailed => "platform_failed",
             Kind::LinkDown => "link_down",
             Kind::UpstreamAbsent => "upstream_absent",
             Kind::UpstreamRefused => "upstream_refused",
@@ -107,16 +128,24 @@ impl Kind {
             | Kind::BodyTooLarge
             | Kind::HeadTooLarge
             | Kind::HttpVersion
-            | Kind::NotImplemented => Side::Client,
-            Kind::TooManySessions => Side::Bridge,
+            | Kind::NotImplemented
+            | Kind::NotFound => Side::Client,
+            Kind::TooManySessions | Kind::TooManyRequests | Kind::MemoryLimit | Kind::Stopping => {
+                Side::Bridge
+            }
             _ => Side::Upstream,
         }
     }
 
     /// After how many seconds the client may try again, where trying again may help.
-    const fn retry_after(self) -> Option<u8> {
+    pub(crate) const fn retry_after(self) -> Option<u8> {
         match self {
-            Kind::TooManySessions | Kind::UpstreamBusy | Kind::UpstreamAbsent => Some(1),
+            Kind::TooManySessions
+            | Kind::TooManyRequests
+            | Kind::MemoryLimit
+            | Kind::PlatformAbsent
+            | Kind::UpstreamBusy
+            | Kind::UpstreamAbsent => Some(1),
             // A link that has just failed to come up needs more than a moment.
             Kind::LinkDown => Some(2),
             _ => None,
@@ -149,12 +178,8 @@ impl Refusal {
         Refusal::new(kind, error.to_string(), hint)
     }
 
-    /// Writes the whole answer.
-    ///
-    /// `head_only` leaves out the body, as an answer to HEAD must; `close` says that the
-    /// connection ends with it.
-    pub(crate) fn write(&self, out: &mut Vec<u8>, head_only: bool, close: bool) {
-        let (status, reason) = self.kind.status();
+    /// The answer's body, which is JSON.
+    pub(crate) fn body(&self) -> String {
         let mut body = String::with_capacity(160 + self.message.len() + self.hint.len());
         body.push_str("{\"error\":{\"type\":\"");
         body.push_str(self.kind.name());
@@ -163,7 +188,16 @@ impl Refusal {
         body.push_str("\",\"hint\":\"");
         escape(&mut body, &self.hint);
         body.push_str("\"}}\n");
+        body
+    }
 
+    /// Writes the whole answer.
+    ///
+    /// `head_only` leaves out the body, as an answer to HEAD must; `close` says that the
+    /// connection ends with it.
+    pub(crate) fn write(&self, out: &mut Vec<u8>, head_only: bool, close: bool) {
+        let (status, reason) = self.kind.status();
+        let body = self.body();
         let mut head = String::with_capacity(256);
         // Writing to a String does not fail.
         let _ = write!(
@@ -221,8 +255,15 @@ mod tests {
             Kind::BodyTooLarge => Kind::HeadTooLarge,
             Kind::HeadTooLarge => Kind::HttpVersion,
             Kind::HttpVersion => Kind::NotImplemented,
-            Kind::NotImplemented => Kind::TooManySessions,
-            Kind::TooManySessions => Kind::LinkDown,
+            Kind::NotImplemented => Kind::NotFound,
+            Kind::NotFound => Kind::TooManySessions,
+            Kind::TooManySessions => Kind::TooManyRequests,
+            Kind::TooManyRequests => Kind::MemoryLimit,
+            Kind::MemoryLimit => Kind::Stopping,
+            Kind::Stopping => Kind::PlatformAbsent,
+            Kind::PlatformAbsent => Kind::PlatformTimeout,
+            Kind::PlatformTimeout => Kind::PlatformFailed,
+            Kind::PlatformFailed => Kind::LinkDown,
             Kind::LinkDown => Kind::UpstreamAbsent,
             Kind::UpstreamAbsent => Kind::UpstreamRefused,
             Kind::UpstreamRefused => Kind::UpstreamPermission,

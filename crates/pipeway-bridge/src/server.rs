@@ -9,6 +9,7 @@ use pipeway_telemetry::{Event, EventKind, Fault, Side};
 use pipeway_transport::{Endpoint, ErrorKind, HalfClose, ListenOptions, Listener, Mode};
 use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::gateway::PipesFailure;
 use crate::head::RequestRules;
 use crate::policy::PolicyRules;
 use crate::raw::RawSession;
@@ -38,6 +39,8 @@ pub enum BindError {
     Config(ConfigError),
     /// The endpoint can't be listened on, or the upstream's can't be connected to here.
     Transport(pipeway_transport::Error),
+    /// A gateway's pipes can't be listened on.
+    Pipes(PipesFailure),
 }
 
 impl fmt::Display for BindError {
@@ -45,6 +48,7 @@ impl fmt::Display for BindError {
         match self {
             BindError::Config(error) => error.fmt(f),
             BindError::Transport(error) => error.fmt(f),
+            BindError::Pipes(error) => error.fmt(f),
         }
     }
 }
@@ -54,6 +58,7 @@ impl std::error::Error for BindError {
         match self {
             BindError::Config(_) => None,
             BindError::Transport(error) => error.source(),
+            BindError::Pipes(error) => error.source(),
         }
     }
 }

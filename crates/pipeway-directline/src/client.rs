@@ -74,6 +74,17 @@ impl Client {
         let _ = connected_rx.wait_for(|connected| *connected).await;
     }
 
+    /// Waits until no request of the other end runs any more and all answers and calls have been
+    /// written to the pipe; at once where there is no session. Cancel safe.
+    ///
+    /// For an end that is about to [stop](crate::Server::stop), which gives up what is not written.
+    pub async fn settled(&self) {
+        let session = self.inner.session.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(session) = session {
+            session.settled().await;
+        }
+    }
+
     /// Sends a request and waits for its response.
     ///
     /// Of the request, the method, the path with its query, the body, its `content-type` and the

@@ -161,6 +161,11 @@ impl Connection {
         self.running.len()
     }
 
+    /// Whether no request of the other end runs, and all that was to be sent has been written.
+    pub fn is_settled(&self) -> bool {
+        self.running.is_empty() && self.outbox.is_empty()
+    }
+
     /// How many calls wait for their responses.
     pub fn waiting(&self) -> usize {
         self.calls.len()

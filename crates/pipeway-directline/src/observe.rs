@@ -13,6 +13,12 @@ use crate::{Error, Header, Warning};
 pub enum SessionEvent<'a> {
     /// The pipes are listened on, or are being connected to.
     Connecting,
+    /// The agent's end has both names and takes a connector. Told once for each time that the pipes
+    /// are made, not for each session.
+    Listening {
+        /// What the user should know about the access that was asked for.
+        warnings: &'a [String],
+    },
     /// The pipes could not be made or connected; it is tried again after the pause, if there is one.
     NotConnected {
         /// Why.

@@ -10,7 +10,7 @@ use http::{Request, Response};
 use crate::body::Body;
 use crate::client::Client;
 use crate::message::BodyError;
-use crate::observe::Observer;
+use crate::observe::{Observer, SessionEvent};
 use crate::pipes::{Pair, PairListenOptions, PairListener, PipesError, Place};
 use crate::run::{Pairs, Runner, Setup, handler};
 use crate::turn::ReplyLimits;
@@ -107,6 +107,7 @@ impl Server {
             place: place.clone(),
             options: options.listen.clone(),
             pause: options.pause,
+            observer: options.observer.clone(),
             listener: None,
         });
     }
@@ -151,6 +152,7 @@ struct Listening {
     place: Place,
     options: PairListenOptions,
     pause: Duration,
+    observer: Observer,
     /// Held from session to session, and so are the names.
     listener: Option<PairListener>,
 }
@@ -159,7 +161,11 @@ impl Pairs for Listening {
     async fn next(&mut self) -> Result<Pair, PipesError> {
         let listener = match &mut self.listener {
             Some(listener) => listener,
-            none => none.insert(PairListener::bind(&self.place, &self.options).await?),
+            none => {
+                let listener = none.insert(PairListener::bind(&self.place, &self.options).await?);
+                self.observer.tell(&SessionEvent::Listening { warnings: listener.warnings() });
+                listener
+            }
         };
         listener.accept().await
     }

@@ -166,6 +166,22 @@ impl Session {
         });
     }
 
+    /// Waits until no request runs and everything that was to be sent has been written.
+    pub(crate) async fn settled(&self) {
+        poll_fn(|cx| {
+            self.shared.with(|state| {
+                if state.is_settled() {
+                    return Poll::Ready(());
+                }
+                if !state.settlers.iter().any(|known| known.will_wake(cx.waker())) {
+                    state.settlers.push(cx.waker().clone());
+                }
+                Poll::Pending
+            })
+        })
+        .await;
+    }
+
     /// Ends the session from this end.
     pub(crate) fn shutdown(&self) {
         self.shared.with(|state| state.connection.shutdown());

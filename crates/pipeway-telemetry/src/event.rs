@@ -17,6 +17,8 @@ pub struct Event<'a> {
     pub request: Option<u64>,
     /// The trace that the request belongs to, and the span that this bridge made for it.
     pub trace: Option<TraceContext>,
+    /// Which way a gateway's request went.
+    pub direction: Option<Direction>,
     /// The client's side, as observed.
     pub transport: Option<Hop<'a>>,
     /// The upstream's side, as observed; absent if no connection was made.
@@ -56,6 +58,7 @@ impl<'a> Event<'a> {
             connection: None,
             request: None,
             trace: None,
+            direction: None,
             transport: None,
             upstream: None,
             link: None,
@@ -107,6 +110,25 @@ impl EventKind {
             EventKind::AcceptError => "accept_error",
             EventKind::LinkUp => "link_up",
             EventKind::LinkDown => "link_down",
+        }
+    }
+}
+
+/// Which way a request of a DirectLine gateway went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// From the platform to the agent: an activity.
+    ToAgent,
+    /// From the agent to the platform: a call back.
+    ToPlatform,
+}
+
+impl Direction {
+    /// The word that stands in the line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Direction::ToAgent => "to_agent",
+            Direction::ToPlatform => "to_platform",
         }
     }
 }

@@ -42,6 +42,9 @@ pub(crate) fn write(out: &mut Vec<u8>, clock: &mut Clock, event: &Event<'_>, con
         line.string_with("trace_id", |out| write_hex(out, &trace.trace_id));
         line.string_with("span_id", |out| write_hex(out, &trace.span_id));
     }
+    if let Some(direction) = event.direction {
+        line.word("direction", direction.as_str());
+    }
     if let Some(hop) = &event.transport {
         line.string("transport.mode", hop.mode.as_bytes());
         line.string("transport.endpoint", hop.endpoint.as_bytes());

@@ -17,7 +17,9 @@ mod sys;
 mod trace;
 mod writer;
 
-pub use event::{End, Event, EventKind, Fault, Hop, Http, LinkChange, LinkHop, PeerInfo, Side};
+pub use event::{
+    Direction, End, Event, EventKind, Fault, Hop, Http, LinkChange, LinkHop, PeerInfo, Side,
+};
 pub use file::FileOptions;
 pub use json::MAX_VALUE_BYTES;
 pub use sink::{FLUSH_DEADLINE, Sink, SinkOptions};

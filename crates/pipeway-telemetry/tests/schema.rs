@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use pipeway_telemetry::{
-    End, Event, EventKind, Fault, Hop, Http, LinkChange, LinkHop, MAX_VALUE_BYTES, PeerInfo, Side,
-    Sink, SinkOptions, TraceContext,
+    Direction, End, Event, EventKind, Fault, Hop, Http, LinkChange, LinkHop, MAX_VALUE_BYTES,
+    PeerInfo, Side, Sink, SinkOptions, TraceContext,
 };
 use serde_json::Value;
 
@@ -126,6 +126,9 @@ fn full(kind: EventKind) -> Event<'static> {
         event.request = Some(1);
         event.trace = Some(TraceContext::new_root());
     }
+    if kind == EventKind::Request {
+        event.direction = Some(Direction::ToPlatform);
+    }
     event
 }
 
@@ -239,6 +242,14 @@ fn the_page_names_every_kind_end_and_side_and_no_others() {
     let row = rows("field").into_iter().find(|row| bare(row[0]) == "error.side").unwrap();
     for side in [Side::Client, Side::Upstream, Side::Bridge] {
         assert!(row[4].contains(&format!("`{}`", side.as_str())));
+    }
+}
+
+#[test]
+fn the_page_names_both_directions() {
+    let row = rows("field").into_iter().find(|row| bare(row[0]) == "direction").unwrap();
+    for direction in [Direction::ToAgent, Direction::ToPlatform] {
+        assert!(row[4].contains(&format!("`{}`", direction.as_str())));
     }
 }
 

@@ -16,7 +16,7 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use agent::AgentArgs;
 pub(crate) use bridge::BridgeArgs;
 pub(crate) use client::{ClientArgs, ConnectArgs, CurlArgs, DataArgs, WsArgs};
-pub(crate) use directline::{DirectlineArgs, DirectlineCommand, SendArgs};
+pub(crate) use directline::{DirectlineArgs, DirectlineCommand, GatewayArgs, SendArgs};
 pub(crate) use guest::GuestArgs;
 pub(crate) use nc::{NcArgs, written_out};
 pub(crate) use preset::{Direction, Preset, PresetArgs};

@@ -3,6 +3,8 @@
 use std::fmt::{self, Display, Write as _};
 use std::io::{IsTerminal, Write as _};
 
+use pipeway_bridge::BindError;
+
 use crate::env;
 use crate::exit::Exit;
 
@@ -53,6 +55,25 @@ impl Failure {
     /// An endpoint that can't be connected to.
     pub(crate) fn connect(error: &pipeway_transport::Error) -> Self {
         Failure::of_transport(Exit::of_connect(error.kind()), error)
+    }
+
+    /// A bridge or a gateway, `what`, that can't begin. `bad_config` is the code for what it finds
+    /// wrong in its configuration.
+    pub(crate) fn bind(error: &BindError, what: &str, bad_config: Exit) -> Self {
+        match error {
+            BindError::Transport(error) => Failure::listen(error),
+            BindError::Config(error) => Failure::new(bad_config, format!("{what}: {error}")),
+            BindError::Pipes(error) => {
+                let mut failure = Failure::new(Exit::of_listen(error.kind()), error.to_string());
+                if let Some(cause) = std::error::Error::source(error) {
+                    failure = failure.cause(&cause);
+                }
+                match error.advice() {
+                    Some(advice) => failure.hint(advice),
+                    None => failure,
+                }
+            }
+        }
     }
 
     /// What failed at an endpoint, with a code of the caller's choice.

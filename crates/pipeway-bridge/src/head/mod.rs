@@ -5,7 +5,8 @@ mod request;
 mod response;
 
 pub(crate) use request::{
-    Refused, RequestHead, RequestRules, RequestText, body_too_large, parse_request,
+    Refused, RequestHead, RequestRules, RequestText, body_too_large, is_loopback_name,
+    parse_request,
 };
 pub(crate) use response::{ResponseStyle, parse_response, write_response};
 

@@ -331,7 +331,7 @@ fn check_entry(fields: &Fields<'_>, rules: &RequestRules) -> Result<(), Refusal>
 }
 
 /// Whether `name`, with or without a port, is this system's own.
-fn is_loopback_name(name: &[u8]) -> bool {
+pub(crate) fn is_loopback_name(name: &[u8]) -> bool {
     let bare = match name.iter().rposition(|byte| *byte == b':') {
         Some(colon) if name[colon + 1..].iter().all(u8::is_ascii_digit) => &name[..colon],
         _ => name,

@@ -130,6 +130,11 @@ impl Outbox {
         self.writing.is_empty() && self.control.is_empty() && self.turns.is_empty()
     }
 
+    /// Whether nothing is to be written any more, and no stream waits for its content.
+    pub fn is_empty(&self) -> bool {
+        self.is_idle() && self.streams.is_empty()
+    }
+
     /// Queues an envelope and opens its streams, whose ids and lengths are told.
     pub fn message(
         &mut self,

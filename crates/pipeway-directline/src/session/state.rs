@@ -39,6 +39,8 @@ pub(super) struct State {
     pub(super) pushers: HashMap<StreamKey, Waker>,
     /// Who waits until all of a stream is handed over for writing.
     pub(super) leaving: HashMap<StreamKey, Waker>,
+    /// Who waits until nothing runs and nothing is to be sent.
+    pub(super) settlers: Vec<Waker>,
     /// The driver, unless it is woken already.
     pub(super) driver: Option<Waker>,
     /// What was due last when the driver slept.
@@ -54,6 +56,7 @@ impl Shared {
                 running: HashMap::new(),
                 pushers: HashMap::new(),
                 leaving: HashMap::new(),
+                settlers: Vec::new(),
                 driver: None,
                 due: None,
             }),
@@ -82,6 +85,11 @@ impl Shared {
 }
 
 impl State {
+    /// Whether nothing runs and nothing is to be sent, or ever will be.
+    pub(super) fn is_settled(&self) -> bool {
+        self.connection.ended().is_some() || self.connection.is_settled()
+    }
+
     fn wants_driver(&self) -> bool {
         self.connection.has_outgoing()
             || self.connection.ended().is_some()
@@ -173,8 +181,12 @@ impl State {
         }
     }
 
-    /// Wakes those whose streams take more now, or are handed over, or never will be.
+    /// Wakes those whose streams take more now, or are handed over, or never will be, and those who
+    /// wait until all is done.
     pub(super) fn wake_pushers(&mut self) {
+        if !self.settlers.is_empty() && self.is_settled() {
+            self.settlers.drain(..).for_each(Waker::wake);
+        }
         if self.pushers.is_empty() && self.leaving.is_empty() {
             return;
         }

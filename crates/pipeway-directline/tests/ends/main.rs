@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -16,6 +17,7 @@ use pipeway_directline::{
     Observer, Server, ServerOptions, SessionEvent,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 const WATCHDOG: Duration = Duration::from_secs(60);
@@ -273,5 +275,51 @@ fn ready_fails_where_it_is_stopped_before_the_first_session() {
         let error = waiting.await.unwrap().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::StoppedBeforeConnecting);
         assert_eq!(error.code(), Some(-180_012));
+    });
+}
+
+#[test]
+fn the_server_tells_that_it_listens_before_anybody_connects() {
+    run(async {
+        let (told_tx, mut told_rx) = tokio::sync::mpsc::unbounded_channel();
+        let options = ServerOptions {
+            observer: Observer::new(move |event| {
+                let listens = matches!(event, SessionEvent::Listening { .. });
+                told_tx.send(listens).unwrap_or_default();
+            }),
+            ..ServerOptions::default()
+        };
+        let server = Server::new(place(), options, router()).unwrap();
+        server.start();
+        assert_eq!(told_rx.recv().await, Some(false), "it begins with the attempt");
+        assert_eq!(told_rx.recv().await, Some(true));
+        server.stop().await;
+    });
+}
+
+#[test]
+fn who_waits_until_all_is_settled_stops_after_the_answer_has_gone() {
+    run(async {
+        let place = place();
+        let begun = Arc::new(Notify::new());
+        let of_handler = Arc::clone(&begun);
+        let service = Router::new().fallback(async move |request: AxumRequest| {
+            of_handler.notify_one();
+            echo(request).await
+        });
+        let server = Server::new(place.clone(), ServerOptions::default(), service).unwrap();
+        server.start();
+        let service = Router::new();
+        let connector = Connector::new(place, ConnectorOptions::default(), service).unwrap();
+        connector.start();
+        connector.ready().await.unwrap();
+        let request = Request::post("/").body(Body::from(vec![7; 3_000_000])).unwrap();
+        let client = connector.client().clone();
+        let call = tokio::spawn(async move { client.call(request).await });
+        begun.notified().await;
+        server.client().settled().await;
+        server.stop().await;
+        assert_eq!(call.await.unwrap().unwrap().into_body().len(), 3_000_000);
+        connector.stop().await;
     });
 }

@@ -9,7 +9,7 @@ use pipeway_transport::{Access, Endpoint, HalfClose};
 use super::{EventsArgs, flag, value};
 use crate::config::{
     BridgeLayer, Count, Environment, EventsLayer, Item, LinkLayer, List, MethodItem, Name, NoneOr,
-    PathItem, Size, Through, Time, TimeOrZero, UpgradeItem, Verify, Word,
+    PathItem, Size, Sourced, Through, Time, TimeOrZero, UpgradeItem, Verify, Word,
 };
 
 const HELP: &str = "\
@@ -75,7 +75,7 @@ pub(crate) struct BridgeArgs {
 
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "On the other side")]
-struct LinkArgs {
+pub(super) struct LinkArgs {
     /// Where --to is, if not on this system: wsl:DISTRIBUTION, windows (from inside WSL), or
     /// command:[\"PROGRAM\",\"ARGUMENT\"] that runs `pipeway guest` there. One process carries all
     /// sessions
@@ -218,10 +218,30 @@ struct TimeoutArgs {
     drain: Option<TimeOrZero>,
 }
 
+impl LinkArgs {
+    /// What is gone through, and what these flags say of it.
+    pub(super) fn layers(self) -> (Option<Sourced<Option<Through>>>, LinkLayer) {
+        let environment = (!self.environment.is_empty()).then_some(self.environment);
+        let through = flag("--through", self.through.map(Some));
+        let link = LinkLayer {
+            // Where the link leads is told by who goes through it.
+            name: None,
+            to: None,
+            user: flag("--link-user", self.user.map(Some)),
+            guest: flag("--link-guest", self.guest.map(Some)),
+            environment: flag("--link-env", environment.map(Environment::new)),
+            start_timeout: flag("--link-start-timeout", self.start_timeout),
+            heartbeat: flag("--link-heartbeat", self.heartbeat),
+        };
+        (through, link)
+    }
+}
+
 impl BridgeArgs {
     /// What these flags say.
     pub(crate) fn layers(self) -> (BridgeLayer, LinkLayer, EventsLayer) {
-        let BridgeArgs { link, access, policy, limits, timeouts, .. } = self;
+        let BridgeArgs { access, policy, limits, timeouts, .. } = self;
+        let (through, link) = self.link.layers();
         let list = |name, items: Vec<String>| flag(name, (!items.is_empty()).then_some(items));
         let bridge = BridgeLayer {
             name: flag("--name", self.name.map(Some)),
@@ -229,7 +249,7 @@ impl BridgeArgs {
             to: flag("--to", Some(Some(self.to))),
             protocol: flag("--raw", self.raw.then_some(Protocol::Raw)),
             half_close: flag("--half-close", self.half_close),
-            through: flag("--through", link.through.map(Some)),
+            through,
             access: flag("--access", access.access),
             verify_server: flag("--verify-server", access.verify_server),
             allow_remote: flag("--allow-remote", access.allow_remote.then_some(true)),
@@ -254,17 +274,6 @@ impl BridgeArgs {
             upgrade_idle: flag("--upgrade-idle-timeout", timeouts.upgrade_idle),
             half_close_idle: flag("--half-close-idle-timeout", timeouts.half_close_idle),
             drain: flag("--drain-timeout", timeouts.drain),
-        };
-        let environment = (!link.environment.is_empty()).then_some(link.environment);
-        let link = LinkLayer {
-            // Where the link leads is told by the bridge.
-            name: None,
-            to: None,
-            user: flag("--link-user", link.user.map(Some)),
-            guest: flag("--link-guest", link.guest.map(Some)),
-            environment: flag("--link-env", environment.map(Environment::new)),
-            start_timeout: flag("--link-start-timeout", link.start_timeout),
-            heartbeat: flag("--link-heartbeat", link.heartbeat),
         };
         (bridge, link, self.events.layer())
     }

@@ -8,9 +8,16 @@ use crate::output::{Failure, print_line, talk};
 pub(crate) fn check(args: ServeArgs) -> Result<(), Failure> {
     let config = Config::from_file(args.config.as_deref(), args.events.layer())?;
     print_line(config.show().trim_end());
-    talk(&match config.bridge_count() {
-        1 => "ok: 1 bridge".to_owned(),
-        count => format!("ok: {count} bridges"),
+    let count = |number: usize, one: &str| match number {
+        1 => format!("1 {one}"),
+        number => format!("{number} {one}s"),
+    };
+    talk(&match config.counts() {
+        (bridges, 0) => format!("ok: {}", count(bridges, "bridge")),
+        (0, gateways) => format!("ok: {}", count(gateways, "gateway")),
+        (bridges, gateways) => {
+            format!("ok: {}, {}", count(bridges, "bridge"), count(gateways, "gateway"))
+        }
     });
     Ok(())
 }

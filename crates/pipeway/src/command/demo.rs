@@ -9,7 +9,7 @@ mod steps;
 use std::time::{Duration, Instant};
 
 use pipeway_agent::{Agent, AgentConfig};
-use pipeway_bridge::{BindError, Bridge, BridgeConfig, Shutdown, ShutdownHandle, Summary};
+use pipeway_bridge::{Bridge, BridgeConfig, Shutdown, ShutdownHandle, Summary};
 use pipeway_telemetry::{Sink, SinkOptions};
 use pipeway_transport::{Endpoint, ListenOptions, Listener};
 use tokio::task::JoinHandle;
@@ -148,10 +148,8 @@ impl Way {
         let mut config = BridgeConfig::new("demo", listen, upstream.clone());
         config.events = events.clone();
         config.timeouts.drain = Duration::from_secs(1);
-        let bridge = Bridge::bind(config).map_err(|error| match error {
-            BindError::Transport(error) => Failure::listen(&error),
-            BindError::Config(error) => Failure::new(Exit::Failure, error.to_string()),
-        })?;
+        let bridge =
+            Bridge::bind(config).map_err(|error| Failure::bind(&error, "demo", Exit::Failure))?;
         let address = bridge.endpoint().clone();
         let (handle, shutdown) = Shutdown::new();
         let running = tokio::spawn(bridge.run(shutdown));

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use pipeway_bridge::{BridgeConfig, tell_link};
+use pipeway_bridge::tell_link;
 use pipeway_telemetry::Sink;
-use pipeway_transport::link::{Link, LinkConfig, LinkState, OnLine};
+use pipeway_transport::link::{Link, LinkConfig, LinkState, OnLine, Opening};
 
 use crate::output::{Failure, talk};
 
@@ -14,21 +14,19 @@ use crate::output::{Failure, talk};
 pub(crate) struct Links(Vec<Link>);
 
 impl Links {
-    /// Starts `links` with all that `bridges` need of them, and gives each bridge its own. That a
-    /// link does not come up is told, and stops nothing.
+    /// Starts `links`, each with the openings whose number is its own. That a link does not come up
+    /// is told, and stops nothing.
     ///
     /// # Errors
     ///
-    /// For what can't be a link here, or can't be reached through one.
+    /// For what can't be a link here.
     pub(crate) fn start(
         mut links: Vec<LinkConfig>,
-        bridges: Vec<(BridgeConfig, Option<usize>)>,
+        openings: impl IntoIterator<Item = (usize, Opening)>,
         events: &Sink,
-    ) -> Result<(Links, Vec<BridgeConfig>), Failure> {
-        for (bridge, number) in &bridges {
-            let Some(number) = number else { continue };
-            let opening = bridge.opening().map_err(|error| Failure::listen(&error))?;
-            let openings = &mut links[*number].openings;
+    ) -> Result<Links, Failure> {
+        for (number, opening) in openings {
+            let openings = &mut links[number].openings;
             if !openings.contains(&opening) {
                 openings.push(opening);
             }
@@ -41,12 +39,12 @@ impl Links {
             tokio::spawn(tell(link.clone(), events.clone()));
             started.push(link);
         }
-        let bridges = bridges.into_iter().map(|(mut bridge, number)| {
-            bridge.through = number.map(|number| started[number].clone());
-            bridge
-        });
-        let bridges = bridges.collect();
-        Ok((Links(started), bridges))
+        Ok(Links(started))
+    }
+
+    /// The link of that number.
+    pub(crate) fn of(&self, number: usize) -> Link {
+        self.0[number].clone()
     }
 
     /// Ends all of them.

@@ -1,7 +1,8 @@
-//! `pipeway bridge` and `pipeway serve`: bridges until the order to stop.
+//! `pipeway bridge` and `pipeway serve`: bridges and gateways until the order to stop.
 
-use futures_util::future::join_all;
-use pipeway_bridge::{BindError, Bridge, BridgeConfig, Shutdown, Summary};
+use futures_util::future::{join, join_all};
+use pipeway_bridge::{Bridge, BridgeConfig, Gateway, GatewayConfig, Shutdown, Summary};
+use pipeway_transport::link::Opening;
 
 use crate::args::{BridgeArgs, ServeArgs};
 use crate::command::links::Links;
@@ -22,28 +23,49 @@ pub(crate) async fn serve(args: ServeArgs) -> Result<(), Failure> {
     run(config, Exit::Config).await
 }
 
-/// Starts every bridge or none, and runs them until a signal. `bad_config` is the code for what
-/// a bridge itself finds wrong in its configuration.
-async fn run(config: Config, bad_config: Exit) -> Result<(), Failure> {
+/// Starts every bridge and gateway or none, and runs them until a signal. `bad_config` is the code
+/// for what one itself finds wrong in its configuration.
+pub(super) async fn run(config: Config, bad_config: Exit) -> Result<(), Failure> {
     // Before the first socket: from here on a signal is an order to stop and leaves no file.
     let mut signals = StopSignals::new().map_err(|error| {
         Failure::new(Exit::Failure, "the system's signals can't be received").cause(&error)
     })?;
-    let Opened { links, bridges, events } = config.open()?;
-    let (links, mut configs) = Links::start(links, bridges, &events)?;
+    let Opened { links, bridges, gateways, events } = config.open()?;
+    let links = Links::start(links, openings(&bridges, &gateways)?, &events)?;
+    let bridges = bridges.into_iter().map(|(mut config, link)| {
+        config.through = link.map(|number| links.of(number));
+        config
+    });
+    let mut configs: Vec<_> = bridges.collect();
+    let gateways = gateways.into_iter().map(|(mut config, link)| {
+        config.through = link.map(|number| links.of(number));
+        config
+    });
     fit_file_limit(&mut configs);
-    let bridges = bind_all(configs, bad_config)?;
+    let (bridges, gateways) = bind_all(configs, gateways.collect(), bad_config).await?;
     for bridge in &bridges {
         for warning in bridge.warnings() {
             talk(&format!("warning: {}: {warning}", bridge.endpoint()));
         }
         print_line(&format!("ready {}", bridge.endpoint()));
     }
+    for gateway in &gateways {
+        for warning in gateway.warnings() {
+            talk(&format!("warning: {}: {warning}", gateway.place()));
+        }
+        talk(&format!(
+            "gateway {}: the agent calls back at {}",
+            gateway.name(),
+            gateway.callback()
+        ));
+        print_line(&format!("ready {}", gateway.place()));
+    }
     service::notify("READY=1");
 
     let (handle, shutdown) = Shutdown::new();
-    let mut running =
-        std::pin::pin!(join_all(bridges.into_iter().map(|bridge| bridge.run(shutdown.clone()))));
+    let bridges = join_all(bridges.into_iter().map(|bridge| bridge.run(shutdown.clone())));
+    let gateways = join_all(gateways.into_iter().map(|gateway| gateway.run(shutdown.clone())));
+    let mut running = std::pin::pin!(join(bridges, gateways));
     let stopped = tokio::select! {
         summaries = &mut running => Some(summaries),
         name = signals.next() => {
@@ -66,7 +88,8 @@ async fn run(config: Config, bad_config: Exit) -> Result<(), Failure> {
         }
     };
     links.stop().await;
-    tell_cut(&stopped);
+    tell_cut(&stopped.0, "sessions");
+    tell_cut(&stopped.1, "requests");
     events.flush();
     Ok(())
 }
@@ -95,23 +118,31 @@ fn fit_file_limit(configs: &mut [BridgeConfig]) {
     }
 }
 
-fn bind_all(configs: Vec<BridgeConfig>, bad_config: Exit) -> Result<Vec<Bridge>, Failure> {
-    let mut bridges = Vec::with_capacity(configs.len());
+async fn bind_all(
+    bridges: Vec<BridgeConfig>,
+    gateways: Vec<GatewayConfig>,
+    bad_config: Exit,
+) -> Result<(Vec<Bridge>, Vec<Gateway>), Failure> {
+    let mut bound = (Vec::with_capacity(bridges.len()), Vec::with_capacity(gateways.len()));
     let mut failures = Vec::new();
-    for config in configs {
-        let name = config.name.clone();
+    for config in bridges {
+        let what = format!("bridge {}", config.name);
         match Bridge::bind(config) {
-            Ok(bridge) => bridges.push(bridge),
-            Err(BindError::Transport(error)) => failures.push(Failure::listen(&error)),
-            Err(BindError::Config(error)) => {
-                failures.push(Failure::new(bad_config, format!("bridge {name}: {error}")));
-            }
+            Ok(bridge) => bound.0.push(bridge),
+            Err(error) => failures.push(Failure::bind(&error, &what, bad_config)),
+        }
+    }
+    for config in gateways {
+        let what = format!("gateway {}", config.name);
+        match Gateway::bind(config).await {
+            Ok(gateway) => bound.1.push(gateway),
+            Err(error) => failures.push(Failure::bind(&error, &what, bad_config)),
         }
     }
     // The first failure decides the code; the others are told as well, to be mended in one go.
     let mut failures = failures.into_iter();
     match failures.next() {
-        None => Ok(bridges),
+        None => Ok(bound),
         Some(first) => {
             let exit = first.exit();
             first.report();
@@ -121,9 +152,22 @@ fn bind_all(configs: Vec<BridgeConfig>, bad_config: Exit) -> Result<Vec<Bridge>,
     }
 }
 
-fn tell_cut(summaries: &[Summary]) {
+/// Which link has to open what.
+fn openings(
+    bridges: &[(BridgeConfig, Option<usize>)],
+    gateways: &[(GatewayConfig, Option<usize>)],
+) -> Result<Vec<(usize, Opening)>, Failure> {
+    let bridges =
+        bridges.iter().filter_map(|(config, link)| Some((link.as_ref()?, config.opening())));
+    let gateways =
+        gateways.iter().filter_map(|(config, link)| Some((link.as_ref()?, config.opening())));
+    let all = bridges.chain(gateways).map(|(link, opening)| Ok((*link, opening?)));
+    all.collect::<Result<_, _>>().map_err(|error| Failure::listen(&error))
+}
+
+fn tell_cut(summaries: &[Summary], of_what: &str) {
     let cut: u64 = summaries.iter().map(|summary| summary.cut).sum();
     if cut > 0 {
-        talk(&format!("cut while running: {cut} sessions"));
+        talk(&format!("cut while running: {cut} {of_what}"));
     }
 }

@@ -1,5 +1,6 @@
 //! Reading a configuration file: everything in it, and everything that is wrong with it.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::path::Path;
 
@@ -8,11 +9,12 @@ use toml::de::{DeTable, DeValue};
 
 use super::problem::{Problem, nearest, position};
 use super::settings::{
-    BRIDGE_KEYS, BridgeLayer, EVENTS_KEYS, EventsLayer, LINK_KEYS, LinkLayer, Source,
+    BRIDGE_KEYS, BridgeLayer, EVENTS_KEYS, EventsLayer, GATEWAY_KEYS, GatewayLayer, Key, LINK_KEYS,
+    LinkLayer, Source,
 };
 
 /// The tables at the top of a file.
-const TABLES: [&str; 4] = ["events", "defaults", "link", "bridge"];
+const TABLES: [&str; 5] = ["events", "defaults", "link", "bridge", "gateway"];
 
 /// The tables inside a bridge's.
 const INNER: [&str; 2] = ["limits", "timeouts"];
@@ -26,6 +28,8 @@ pub(crate) struct FileLayers {
     pub(crate) links: Vec<(LinkLayer, Range<usize>)>,
     /// About each bridge, with the place of its table.
     pub(crate) bridges: Vec<(BridgeLayer, Range<usize>)>,
+    /// About each gateway, with the place of its table.
+    pub(crate) gateways: Vec<(GatewayLayer, Range<usize>)>,
 }
 
 /// Reads `text`; relative paths in it are of `folder`. Whatever is wrong is left out of the
@@ -51,11 +55,14 @@ pub(crate) fn read(text: &str, folder: &Path) -> (FileLayers, Vec<Problem>) {
         match (key.get_ref().as_ref(), value.get_ref()) {
             ("events", DeValue::Table(table)) => layers.events = reader.events(table),
             ("defaults", DeValue::Table(table)) => defaults = reader.bridge(table, "defaults"),
-            (name @ ("bridge" | "link"), DeValue::Array(tables)) => {
+            (name @ ("bridge" | "link" | "gateway"), DeValue::Array(tables)) => {
                 for table in tables.iter() {
                     match table.get_ref() {
                         DeValue::Table(inner) if name == "link" => {
                             layers.links.push((reader.link(inner), table.span()));
+                        }
+                        DeValue::Table(inner) if name == "gateway" => {
+                            layers.gateways.push((reader.gateway(inner), table.span()));
                         }
                         DeValue::Table(inner) => {
                             let layer = reader.bridge(inner, "bridge");
@@ -68,7 +75,7 @@ pub(crate) fn read(text: &str, folder: &Path) -> (FileLayers, Vec<Problem>) {
                     }
                 }
             }
-            (name @ ("bridge" | "link"), _) => reader.problems.push(
+            (name @ ("bridge" | "link" | "gateway"), _) => reader.problems.push(
                 Problem::in_file(key.span(), format!("`{name}` is a list of tables")).hint(
                     format!(
                         "begin each {name} with a line [[{name}]], with two brackets on each side"
@@ -96,7 +103,7 @@ pub(crate) fn read(text: &str, folder: &Path) -> (FileLayers, Vec<Problem>) {
         *layer = std::mem::take(layer).over(&lower);
     }
     let mut problems = reader.problems;
-    if layers.bridges.is_empty() && problems.is_empty() {
+    if layers.bridges.is_empty() && layers.gateways.is_empty() && problems.is_empty() {
         problems.push(
             Problem::in_file(text.len()..text.len(), "there is no bridge").hint(
                 "add a table: [[bridge]], with listen = \"local:NAME\" and to = \"unix:/path\" (or tcp:127.0.0.1:PORT)",
@@ -143,6 +150,57 @@ impl Reader<'_> {
             }
         }
         layer
+    }
+
+    fn gateway(&mut self, table: &DeTable<'_>) -> GatewayLayer {
+        let mut layer = GatewayLayer::default();
+        for (key, value) in table {
+            let name = key.get_ref().as_ref();
+            match value.get_ref() {
+                DeValue::Table(inner) if INNER.contains(&name) => {
+                    for (key, value) in inner {
+                        self.gateway_value(&mut layer, name, key, value);
+                    }
+                }
+                _ if INNER.contains(&name) => self.problems.push(
+                    Problem::in_file(value.span(), format!("`{name}` is a table"))
+                        .hint(format!("write [gateway.{name}], or {name}.KEY = VALUE")),
+                ),
+                _ => self.gateway_value(&mut layer, "", key, value),
+            }
+        }
+        layer
+    }
+
+    /// Reads one value of a gateway's table, or of the one `within` it.
+    fn gateway_value(
+        &mut self,
+        layer: &mut GatewayLayer,
+        within: &str,
+        key: &Spanned<Cow<'_, str>>,
+        value: &Spanned<DeValue<'_>>,
+    ) {
+        let name = key.get_ref().as_ref();
+        let full = if within.is_empty() { name.to_owned() } else { format!("{within}.{name}") };
+        let known = within.is_empty() != full.contains('.');
+        let read = known
+            .then(|| layer.read(&full, value.get_ref(), self.source(value), self.folder))
+            .flatten();
+        match read {
+            Some(read) => self.note(read.err(), value),
+            None => {
+                let of_table = |key: &'static Key| {
+                    let (table, name) = key.name.split_once('.').unwrap_or(("", key.name));
+                    (table == within).then_some(name)
+                };
+                let names = GATEWAY_KEYS.iter().filter_map(of_table);
+                let inner = INNER.into_iter().filter(|_| within.is_empty());
+                let names: Vec<&str> = names.chain(inner).collect();
+                let within = if within.is_empty() { "gateway" } else { within };
+                let message = format!("unknown key `{}` in {within}", name.escape_debug());
+                self.problems.push(suggest(Problem::in_file(key.span(), message), name, names));
+            }
+        }
     }
 
     fn bridge(&mut self, table: &DeTable<'_>, within: &str) -> BridgeLayer {
@@ -246,7 +304,7 @@ fn prefix(within: &str) -> String {
     format!("{within}.")
 }
 
-fn has_key(keys: &[super::settings::Key], name: &str) -> bool {
+fn has_key(keys: &[Key], name: &str) -> bool {
     keys.iter().any(|key| key.name == name)
 }
 

@@ -2,6 +2,7 @@
 //! value kept.
 
 mod file;
+mod gateway;
 mod problem;
 mod settings;
 mod show;
@@ -11,16 +12,17 @@ mod verify;
 
 use std::path::{Path, PathBuf};
 
-use pipeway_bridge::{BridgeConfig, Limits, Policy, Timeouts};
+use pipeway_bridge::{BridgeConfig, GatewayConfig, Limits, Policy, Timeouts};
 use pipeway_telemetry::{FileOptions, Sink, SinkOptions};
 use pipeway_transport::Endpoint;
 use pipeway_transport::link::LinkConfig;
 
 pub(crate) use problem::{Problem, nearest};
 #[cfg(test)]
-pub(crate) use settings::{BRIDGE_KEYS, EVENTS_KEYS, LINK_KEYS};
+pub(crate) use settings::{BRIDGE_KEYS, EVENTS_KEYS, GATEWAY_KEYS, LINK_KEYS};
 pub(crate) use settings::{
-    BridgeLayer, BridgeSettings, EventsLayer, EventsSettings, LinkLayer, Source, Sourced,
+    BridgeLayer, BridgeSettings, EventsLayer, EventsSettings, GatewayLayer, GatewaySettings,
+    LinkLayer, Source, Sourced,
 };
 pub(crate) use through::Through;
 pub(crate) use value::{
@@ -42,6 +44,7 @@ pub(crate) struct Config {
     events: EventsSettings,
     links: Links,
     bridges: Vec<BridgeSettings>,
+    gateways: Vec<GatewaySettings>,
 }
 
 /// A configuration that can be started.
@@ -51,6 +54,8 @@ pub(crate) struct Opened {
     pub(crate) links: Vec<LinkConfig>,
     /// The bridges, and the number of the link that each goes through.
     pub(crate) bridges: Vec<(BridgeConfig, Option<usize>)>,
+    /// The gateways, likewise.
+    pub(crate) gateways: Vec<(GatewayConfig, Option<usize>)>,
     /// Where the events of all of them go.
     pub(crate) events: Sink,
 }
@@ -72,9 +77,9 @@ impl Config {
         let env_bridge = env_bridge.as_defaults(flags.protocol());
         let bridge = finish(flags.over(&env_bridge));
         let links = Links { named: Vec::new(), flags: link };
-        let unknown = links.problems(std::slice::from_ref(&bridge));
+        let unknown = links.problems([&bridge.through]);
         faults.extend(unknown.into_iter().map(|problem| (Exit::Usage, problem)));
-        let through = links.of(&bridge);
+        let through = links.of(&bridge.through);
         if let Some(link) = &through {
             faults.extend(verify::link(link));
         }
@@ -86,7 +91,52 @@ impl Config {
             faults.push((Exit::Usage, Problem::of(&Source::Default, "bridge", error.to_string())));
         }
         match faults.first().map(|(exit, _)| *exit) {
-            None => Ok(Config { file: None, events, links, bridges: vec![bridge] }),
+            None => Ok(Config {
+                file: None,
+                events,
+                links,
+                bridges: vec![bridge],
+                gateways: Vec::new(),
+            }),
+            Some(exit) => {
+                tell(faults.iter().map(|(_, problem)| problem), "", "");
+                Err(Failure::told(exit))
+            }
+        }
+    }
+
+    /// The configuration of one gateway from the command line.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_flags`](Config::from_flags).
+    pub(crate) fn from_gateway_flags(
+        flags: GatewayLayer,
+        link: LinkLayer,
+        events: EventsLayer,
+    ) -> Result<Self, Failure> {
+        let mut faults = Vec::new();
+        let (_, env_events) = from_env(&mut faults);
+        // A bridge reads all of these variables too: what is wrong with them is found.
+        let (env_gateway, _) = GatewayLayer::from_env();
+        let events = events.over(&env_events).resolve();
+        let gateway = gateway::finish(flags.over(&env_gateway));
+        let links = Links { named: Vec::new(), flags: link };
+        let unknown = links.problems([&gateway.through]);
+        faults.extend(unknown.into_iter().map(|problem| (Exit::Usage, problem)));
+        let through = links.of(&gateway.through);
+        if let Some(link) = &through {
+            faults.extend(verify::link(link));
+        }
+        faults.extend(gateway::verify(&gateway, through.as_ref()));
+        match faults.first().map(|(exit, _)| *exit) {
+            None => Ok(Config {
+                file: None,
+                events,
+                links,
+                bridges: Vec::new(),
+                gateways: vec![gateway],
+            }),
             Some(exit) => {
                 tell(faults.iter().map(|(_, problem)| problem), "", "");
                 Err(Failure::told(exit))
@@ -128,7 +178,7 @@ impl Config {
                 problems.extend(missing(&layer, &span));
             }
             let settings = finish(env_bridge.as_defaults(layer.protocol()).over(&layer));
-            let link = links.of(&settings);
+            let link = links.of(&settings.through);
             let mut faults = verify::bridge(&settings, link.as_ref());
             if let Some(link) = link.filter(|link| link.name.value.is_none()) {
                 faults.extend(verify::link(&link));
@@ -151,10 +201,16 @@ impl Config {
             problems.extend(twice(bridge, span, earlier));
         }
         let bridges: Vec<_> = bridges.into_iter().map(|(bridge, _)| bridge).collect();
-        problems.extend(links.problems(&bridges));
+        let (env_gateway, _) = GatewayLayer::from_env();
+        let names = bridges.iter().filter_map(|bridge| bridge.name.value.clone()).collect();
+        let (gateways, faults) =
+            gateway::read(layers.gateways, &env_gateway, &links, names, readable);
+        problems.extend(faults);
+        let users = bridges.iter().map(|bridge| &bridge.through);
+        problems.extend(links.problems(users.chain(gateways.iter().map(|one| &one.through))));
         if problems.is_empty() && outside.is_empty() {
             let events = events.over(&env_events).over(&layers.events).resolve();
-            return Ok(Config { file: Some(file), events, links, bridges });
+            return Ok(Config { file: Some(file), events, links, bridges, gateways });
         }
         problems.sort_by_key(Problem::start);
         problems.dedup();
@@ -176,20 +232,25 @@ impl Config {
     /// If the file of events can't be opened.
     pub(crate) fn open(self) -> Result<Opened, Failure> {
         let events = open_events(&self.events)?;
-        let (links, numbers) = through::plan(&self.links, &self.bridges);
-        let configs = self.bridges.into_iter().map(|bridge| to_config(bridge, &events));
-        Ok(Opened { links, bridges: configs.zip(numbers).collect(), events })
+        let users = self.bridges.iter().map(|bridge| &bridge.through);
+        let users = users.chain(self.gateways.iter().map(|gateway| &gateway.through));
+        let (links, numbers) = through::plan(&self.links, users);
+        let mut numbers = numbers.into_iter();
+        let bridges = self.bridges.into_iter().map(|bridge| to_config(bridge, &events));
+        let bridges = bridges.zip(&mut numbers).collect();
+        let gateways = self.gateways.into_iter().map(|one| gateway::to_config(one, &events));
+        Ok(Opened { links, bridges, gateways: gateways.zip(numbers).collect(), events })
     }
 
-    /// How many bridges there are.
-    pub(crate) fn bridge_count(&self) -> usize {
-        self.bridges.len()
+    /// How many bridges and gateways there are.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        (self.bridges.len(), self.gateways.len())
     }
 
     /// The resolved configuration as TOML, with the source of each value.
     pub(crate) fn show(&self) -> String {
         let links = self.links.named.iter().map(|(link, _)| link);
-        show::show(self.file.as_ref(), &self.events, links, &self.bridges)
+        show::show(self.file.as_ref(), &self.events, links, &self.bridges, &self.gateways)
     }
 }
 

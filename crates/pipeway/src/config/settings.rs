@@ -3,8 +3,12 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
-use pipeway_bridge::{HostRule, Limits, Protocol, Timeouts};
+use pipeway_bridge::{
+    AgentPath, GatewayLimits, GatewayTimeouts, HostRule, Limits, Protocol, ServiceUrl, Timeouts,
+};
+use pipeway_directline::pipes::Place;
 use pipeway_transport::link::{LinkConfig, LinkSpec};
 use pipeway_transport::{Access, Endpoint, HalfClose};
 use toml::de::DeValue;
@@ -214,6 +218,58 @@ settings! {
 }
 
 settings! {
+    /// What one place says about a gateway.
+    GatewayLayer;
+    /// A gateway's resolved values.
+    GatewaySettings;
+    GATEWAY_KEYS;
+    name: Option<Name> = None, "name", "--name", None;
+    pipe: Option<Place> = None, "pipe", "--pipe", None;
+    to: Option<Endpoint> = None, "to", "--to", None;
+    through: Option<Through> = None, "through", "--through", None;
+    path: AgentPath = AgentPath::default(), "path", "--path", None;
+    callback: Endpoint = CALLBACK.clone(), "callback", "--callback", None;
+    service_url: Option<ServiceUrl> = None, "service_url", "--service-url", None;
+    access: Access = Access::Owner, "access", "--access", None;
+    verify_server: Verify = Verify(None), "verify_server", "--verify-server", None;
+    allow_remote: bool = false, "allow_remote", "--allow-remote", None;
+    lenient: bool = false, "lenient", "--lenient", None;
+    chunk_size: Size = Size(DEFAULT.pipe.chunk_bytes.into()),
+        "limits.chunk_size", "--chunk-size", None;
+    max_requests: Count = Count(DEFAULT.pipe.requests_max),
+        "limits.max_requests", "--max-requests", None;
+    max_streams: Count = Count(DEFAULT.pipe.streams_max),
+        "limits.max_streams", "--max-streams", None;
+    max_stream_size: Size = Size(DEFAULT.pipe.stream_bytes_max),
+        "limits.max_stream_size", "--max-stream-size", None;
+    max_memory: Size = Size(DEFAULT.pipe.memory_bytes_max as u64),
+        "limits.max_memory", "--max-memory", None;
+    max_outgoing: Size = Size(DEFAULT.pipe.outgoing_bytes_max as u64),
+        "limits.max_outgoing", "--max-outgoing", None;
+    max_connections: Count = Count(DEFAULT.max_connections),
+        "limits.max_connections", "--max-connections", None;
+    connect: Time = Time(GatewayTimeouts::default().connect),
+        "timeouts.connect", "--connect-timeout", Some(env::CONNECT_TIMEOUT);
+    first_byte: NoneOr<Time> = NoneOr(GatewayTimeouts::default().first_byte.map(Time)),
+        "timeouts.first_byte", "--first-byte-timeout", Some(env::FIRST_BYTE_TIMEOUT);
+    body_idle: Time = Time(GatewayTimeouts::default().body_idle),
+        "timeouts.body_idle", "--body-idle-timeout", Some(env::BODY_IDLE_TIMEOUT);
+    keep_alive: Time = Time(GatewayTimeouts::default().keep_alive),
+        "timeouts.keep_alive", "--keep-alive-timeout", None;
+    response: Time = Time(DEFAULT.pipe.response_timeout),
+        "timeouts.response", "--response-timeout", None;
+    drain: TimeOrZero = TimeOrZero(GatewayTimeouts::default().drain),
+        "timeouts.drain", "--drain-timeout", Some(env::DRAIN_TIMEOUT);
+}
+
+/// A gateway's default limits.
+static DEFAULT: LazyLock<GatewayLimits> = LazyLock::new(GatewayLimits::default);
+
+/// Where an agent calls back by default.
+static CALLBACK: LazyLock<Endpoint> =
+    LazyLock::new(|| "tcp:127.0.0.1:0".parse().expect("it is written as an endpoint"));
+
+settings! {
     /// What one place says about a link.
     LinkLayer;
     /// A link's resolved values.
@@ -338,9 +394,10 @@ mod tests {
     fn every_key_is_documented_with_its_default() {
         let page = include_str!("../../../../docs/reference/config.md");
         let mut rows = BridgeLayer::default().resolve().rows();
+        rows.extend(GatewayLayer::default().resolve().rows());
         rows.extend(LinkLayer::default().resolve().rows());
         rows.extend(EventsLayer::default().resolve().rows());
-        let keys = BRIDGE_KEYS.iter().chain(LINK_KEYS).chain(EVENTS_KEYS);
+        let keys = BRIDGE_KEYS.iter().chain(GATEWAY_KEYS).chain(LINK_KEYS).chain(EVENTS_KEYS);
         for (row, key) in rows.iter().zip(keys) {
             assert_eq!(row.key, key.name);
             let default = row.value.as_deref().map_or("none set".into(), |v| format!("`{v}`"));

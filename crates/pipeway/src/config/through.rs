@@ -5,10 +5,13 @@ use std::ops::Range;
 use pipeway_transport::link::{LinkConfig, LinkSpec};
 
 use super::problem::{Problem, nearest};
-use super::settings::{BridgeSettings, LinkLayer, LinkSettings, Source, Sourced};
+use super::settings::{LinkLayer, LinkSettings, Source, Sourced};
 use super::value::{Name, Value, quoted};
 
-/// Which link a bridge goes through.
+/// What a bridge or a gateway says of the link that it goes through, and where.
+pub(crate) type Said = Sourced<Option<Through>>;
+
+/// Which link a bridge or a gateway goes through.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Through {
     /// One that has a table of its own in the file.
@@ -48,24 +51,24 @@ pub(crate) struct Links {
 }
 
 impl Links {
-    /// What `bridge` goes through, if it goes through a link.
-    pub(super) fn of(&self, bridge: &BridgeSettings) -> Option<LinkSettings> {
-        match bridge.through.value.as_ref()? {
+    /// The link that is meant, if any is.
+    pub(super) fn of(&self, through: &Said) -> Option<LinkSettings> {
+        match through.value.as_ref()? {
             Through::Named(name) => {
                 let is_it = |link: &&LinkSettings| link.name.value.as_ref() == Some(name);
                 self.named.iter().map(|(link, _)| link).find(is_it).cloned()
             }
             Through::InPlace(spec) => {
                 let mut link = self.flags.clone().resolve();
-                let source = bridge.through.source.clone();
+                let source = through.source.clone();
                 link.to = Sourced { value: Some(spec.clone()), source };
                 Some(link)
             }
         }
     }
 
-    /// What is wrong with the links, and with how bridges name them.
-    pub(super) fn problems(&self, bridges: &[BridgeSettings]) -> Vec<Problem> {
+    /// What is wrong with the links, and with how they are named by those who go through them.
+    pub(super) fn problems<'a>(&self, users: impl IntoIterator<Item = &'a Said>) -> Vec<Problem> {
         let mut problems = Vec::new();
         for (index, (link, span)) in self.named.iter().enumerate() {
             problems.extend(missing(link, span));
@@ -85,8 +88,8 @@ impl Links {
                 );
             }
         }
-        for bridge in bridges {
-            let Some(Through::Named(name)) = &bridge.through.value else { continue };
+        for through in users {
+            let Some(Through::Named(name)) = &through.value else { continue };
             let names = || {
                 let names = self.named.iter().filter_map(|(link, _)| link.name.value.as_ref());
                 names.map(|name| name.0.as_str())
@@ -95,10 +98,10 @@ impl Links {
                 continue;
             }
             let message = format!("there is no link `{}`", name.0);
-            let problem = Problem::of(&bridge.through.source, "through", message);
+            let problem = Problem::of(&through.source, "through", message);
             problems.push(problem.hint(match nearest(&name.0, names()) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None if matches!(bridge.through.source, Source::Flag(_)) => {
+                None if matches!(through.source, Source::Flag(_)) => {
                     "write wsl:DISTRIBUTION, windows or command:[...]; names are those of [[link]] in a file"
                         .to_owned()
                 }
@@ -125,16 +128,16 @@ fn missing(link: &LinkSettings, span: &Range<usize>) -> Vec<Problem> {
     problems
 }
 
-/// The links to start, and for each bridge the number of its own. Bridges whose links are told
-/// alike share one.
-pub(super) fn plan(
+/// The links to start, and for each user the number of its own. Those whose links are told alike
+/// share one.
+pub(super) fn plan<'a>(
     links: &Links,
-    bridges: &[BridgeSettings],
+    users: impl IntoIterator<Item = &'a Said>,
 ) -> (Vec<LinkConfig>, Vec<Option<usize>>) {
     let mut planned: Vec<(LinkSettings, LinkConfig)> = Vec::new();
-    let mut numbers = Vec::with_capacity(bridges.len());
-    for bridge in bridges {
-        let number = links.of(bridge).map(|link| {
+    let mut numbers = Vec::new();
+    for through in users {
+        let number = links.of(through).map(|link| {
             if let Some(known) = planned.iter().position(|(other, _)| alike(other, &link)) {
                 return known;
             }
@@ -183,13 +186,10 @@ pub(super) fn to_config(link: &LinkSettings, taken: &[&str]) -> LinkConfig {
 
 #[cfg(test)]
 mod tests {
-    use super::super::settings::BridgeLayer;
     use super::*;
 
-    fn bridge(through: &str) -> BridgeSettings {
-        let value = Some(Through::from_text(through).unwrap());
-        let through = Some(Sourced { value, source: Source::Default });
-        BridgeLayer { through, ..<_>::default() }.resolve()
+    fn bridge(through: &str) -> Said {
+        Sourced { value: Some(Through::from_text(through).unwrap()), source: Source::Default }
     }
 
     fn link(name: &str, to: &str) -> (LinkSettings, Range<usize>) {

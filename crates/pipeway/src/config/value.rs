@@ -9,7 +9,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use pipeway_bridge::{HostRule, Protocol};
+use pipeway_bridge::{AgentPath, HostRule, Protocol, ServiceUrl};
+use pipeway_directline::pipes::Place;
 use pipeway_transport::link::LinkSpec;
 use pipeway_transport::{Access, Endpoint, HalfClose};
 use toml::de::DeValue;
@@ -108,6 +109,42 @@ impl Value for Endpoint {
 
     fn show(&self) -> Option<String> {
         Some(quoted(&self.to_string()))
+    }
+}
+
+impl Value for Place {
+    const EXPECTED: &'static str = "the pipes' name such as \"my-site.directline\"";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        parsed(text)
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(quoted(&self.to_string()))
+    }
+}
+
+impl Value for AgentPath {
+    const EXPECTED: &'static str = "a path such as \"/api/messages\"";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        parsed(text)
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(quoted(&self.to_string()))
+    }
+}
+
+impl Value for ServiceUrl {
+    const EXPECTED: &'static str = "a URL such as \"http://127.0.0.1:3979\"";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        parsed(text)
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(quoted(self.as_str()))
     }
 }
 

@@ -7,7 +7,7 @@ use pipeway_bridge::Protocol;
 use pipeway_transport::{Access, Endpoint, HalfClose, Mode};
 
 use super::problem::Problem;
-use super::settings::{BridgeSettings, LinkSettings};
+use super::settings::{BridgeSettings, LinkSettings, Source, Sourced};
 use super::through;
 use crate::exit::Exit;
 use crate::service;
@@ -42,19 +42,9 @@ pub(crate) fn bridge(settings: &BridgeSettings, link: Option<&LinkSettings>) -> 
     let listen = settings.listen.value.as_ref();
     if let Some(endpoint) = listen {
         let source = &settings.listen.source;
-        if *endpoint == Endpoint::Stdio {
-            let problem = Problem::of(source, "listen", "stdio can't be listened on");
-            faults.push((
-                Exit::Unsupported,
-                problem.hint("it is one connection, and already made; write local:NAME"),
-            ));
-        } else if let Some((message, hint)) = unsupported(endpoint) {
-            faults.push((Exit::Unsupported, Problem::of(source, "listen", message).hint(hint)));
-        }
-        if let Endpoint::Tcp(address) = endpoint {
-            if !settings.allow_remote.value && !address.ip().to_canonical().is_loopback() {
-                faults.push((Exit::Permission, remote(source, "listen", endpoint)));
-            }
+        faults.extend(listened(endpoint, source, "listen"));
+        faults.extend(local(endpoint, source, "listen", settings.allow_remote.value));
+        if let Endpoint::Tcp(_) = endpoint {
             let is_raw = settings.protocol.value == Protocol::Raw;
             let message = format!("{endpoint} is a port, which any user may connect to");
             if is_raw {
@@ -81,39 +71,14 @@ pub(crate) fn bridge(settings: &BridgeSettings, link: Option<&LinkSettings>) -> 
     }
     if let Some(endpoint) = &settings.to.value {
         let source = &settings.to.source;
-        if *endpoint == Endpoint::Stdio {
-            let problem = Problem::of(source, "to", "stdio can't be connected to");
-            faults.push((Exit::Unsupported, problem.hint("name the service's own endpoint")));
-        } else if settings.through.value.is_some() {
-            if let Some((message, hint)) = link.and_then(|link| unsupported_there(endpoint, link)) {
-                faults.push((Exit::Unsupported, Problem::of(source, "to", message).hint(hint)));
-            }
-        } else if let Some((message, hint)) = unsupported(endpoint) {
-            faults.push((Exit::Unsupported, Problem::of(source, "to", message).hint(hint)));
-        }
-        if let Endpoint::Tcp(address) = endpoint {
-            if !settings.allow_remote.value && !address.ip().to_canonical().is_loopback() {
-                faults.push((Exit::Permission, remote(source, "to", endpoint)));
-            }
-            if address.port() == 0 {
-                let problem = Problem::of(source, "to", "port 0 can't be connected to");
-                faults.push((Exit::Usage, problem.hint("write the service's port")));
-            }
-        }
-        let here = settings.through.value.is_none();
-        if here && listen.is_some_and(|listen| same(listen, endpoint)) {
+        let through = settings.through.value.is_some();
+        faults.extend(upstream(endpoint, source, settings.allow_remote.value, through, link));
+        if !through && listen.is_some_and(|listen| same(listen, endpoint)) {
             let problem = Problem::of(source, "to", "the bridge would connect to itself");
             faults.push((Exit::Usage, problem.hint("`to` is where the service listens")));
         }
     }
-    let wide = !matches!(settings.access.value, Access::Owner | Access::Group(_));
-    if wide && local_mode() != Some(Mode::NamedPipe) {
-        let message = format!("access `{}` is for named pipes on Windows", settings.access.value);
-        faults.push((
-            Exit::Unsupported,
-            Problem::of(&settings.access.source, "access", message).hint("use owner or group:NAME"),
-        ));
-    }
+    faults.extend(access(&settings.access));
     let max_headers = settings.max_headers.value.0;
     if max_headers > HEADERS_MAX {
         let message = format!("{max_headers} headers are too many");
@@ -149,6 +114,67 @@ pub(crate) fn bridge(settings: &BridgeSettings, link: Option<&LinkSettings>) -> 
     faults
 }
 
+/// What keeps `endpoint` from being listened on here.
+pub(super) fn listened(endpoint: &Endpoint, source: &Source, key: &str) -> Option<Fault> {
+    if *endpoint == Endpoint::Stdio {
+        let problem = Problem::of(source, key, "stdio can't be listened on");
+        let hint = "it is one connection, and already made; write local:NAME";
+        return Some((Exit::Unsupported, problem.hint(hint)));
+    }
+    let (message, hint) = unsupported(endpoint)?;
+    Some((Exit::Unsupported, Problem::of(source, key, message).hint(hint)))
+}
+
+/// Whether `endpoint` is one of other machines, and they were not meant.
+pub(super) fn local(
+    endpoint: &Endpoint,
+    source: &Source,
+    key: &str,
+    allow_remote: bool,
+) -> Option<Fault> {
+    let Endpoint::Tcp(address) = endpoint else { return None };
+    let is_remote = !allow_remote && !address.ip().to_canonical().is_loopback();
+    is_remote.then(|| (Exit::Permission, remote(source, key, endpoint)))
+}
+
+/// What is wrong with what is connected to, perhaps `through` a link, which is told where it is
+/// known.
+pub(super) fn upstream(
+    endpoint: &Endpoint,
+    source: &Source,
+    allow_remote: bool,
+    through: bool,
+    link: Option<&LinkSettings>,
+) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    if *endpoint == Endpoint::Stdio {
+        let problem = Problem::of(source, "to", "stdio can't be connected to");
+        faults.push((Exit::Unsupported, problem.hint("name the service's own endpoint")));
+    } else if through {
+        if let Some((message, hint)) = link.and_then(|link| unsupported_there(endpoint, link)) {
+            faults.push((Exit::Unsupported, Problem::of(source, "to", message).hint(hint)));
+        }
+    } else if let Some((message, hint)) = unsupported(endpoint) {
+        faults.push((Exit::Unsupported, Problem::of(source, "to", message).hint(hint)));
+    }
+    faults.extend(local(endpoint, source, "to", allow_remote));
+    if matches!(endpoint, Endpoint::Tcp(address) if address.port() == 0) {
+        let problem = Problem::of(source, "to", "port 0 can't be connected to");
+        faults.push((Exit::Usage, problem.hint("write the service's port")));
+    }
+    faults
+}
+
+/// Whether this system has such an access.
+pub(super) fn access(access: &Sourced<Access>) -> Option<Fault> {
+    let wide = !matches!(access.value, Access::Owner | Access::Group(_));
+    (wide && local_mode() != Some(Mode::NamedPipe)).then(|| {
+        let message = format!("access `{}` is for named pipes on Windows", access.value);
+        let problem = Problem::of(&access.source, "access", message);
+        (Exit::Unsupported, problem.hint("use owner or group:NAME"))
+    })
+}
+
 /// What was said for the other protocol.
 fn protocol(settings: &BridgeSettings) -> Vec<Fault> {
     let half_close = &settings.half_close;
@@ -173,7 +199,7 @@ fn protocol(settings: &BridgeSettings) -> Vec<Fault> {
                 ));
             }
         }
-        Protocol::Http if half_close.source != super::settings::Source::Default => {
+        Protocol::Http if half_close.source != Source::Default => {
             let message = "`half_close` is for raw bytes: HTTP says by itself where a message ends";
             faults.push((
                 Exit::Usage,
@@ -197,7 +223,7 @@ pub(crate) fn same(one: &Endpoint, other: &Endpoint) -> bool {
     }
 }
 
-fn remote(source: &super::settings::Source, key: &str, endpoint: &Endpoint) -> Problem {
+fn remote(source: &Source, key: &str, endpoint: &Endpoint) -> Problem {
     Problem::of(source, key, format!("{endpoint} is not a loopback address"))
         .hint("use 127.0.0.1 or [::1], or say allow_remote = true if other machines are meant")
 }

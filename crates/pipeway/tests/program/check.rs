@@ -257,6 +257,7 @@ fn the_help_of_every_command_ends_with_examples() {
         "preset",
         "directline",
         "directline send",
+        "directline gateway",
     ] {
         let help = room.run(command.split_whitespace().chain(["--help"])).exits_with(0).stdout();
         assert!(help.contains("Examples:\n"), "{help}");
