@@ -29,6 +29,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// How long stopping may take, whatever the other end does.
 const STOP: Duration = Duration::from_secs(2);
 
+/// How long an end looks for more before its thread sleeps, unless it is told otherwise.
+pub(crate) const BUSY_POLL: Duration = Duration::from_micros(50);
+
 /// Where pairs come from.
 pub(crate) trait Pairs: Send + 'static {
     /// The next pair. What it holds between two pairs it holds on to.
@@ -53,6 +56,7 @@ enum Ready {
 pub(crate) struct Setup {
     pub(crate) limits: Limits,
     pub(crate) reconnect: bool,
+    pub(crate) busy_poll: Duration,
     pub(crate) observer: Observer,
     pub(crate) handler: Handler,
 }
@@ -195,7 +199,7 @@ impl Turns {
 
     /// One session; how long it lasted.
     async fn session(&mut self, pair: Pair) -> Duration {
-        let Setup { limits, observer, handler, .. } = &*self.setup;
+        let Setup { limits, observer, handler, busy_poll, .. } = &*self.setup;
         let began = Instant::now();
         let session = match Session::new(limits.clone()) {
             Ok(session) => session,
@@ -214,10 +218,14 @@ impl Turns {
         });
         observer.tell(&SessionEvent::Connected);
         let client = self.client.clone();
-        let driving =
-            drive(session.clone(), pair, Arc::clone(handler), observer.clone(), move || {
-                client.detach()
-            });
+        let driving = drive(
+            session.clone(),
+            pair,
+            Arc::clone(handler),
+            observer.clone(),
+            *busy_poll,
+            move || client.detach(),
+        );
         let mut driving = std::pin::pin!(driving);
         let stopped = async {
             // It is told once, and then this end is over.

@@ -12,7 +12,7 @@ use crate::client::Client;
 use crate::message::BodyError;
 use crate::observe::Observer;
 use crate::pipes::{Pair, PairListenOptions, PairListener, PipesError, Place};
-use crate::run::{Pairs, Runner, Setup, handler};
+use crate::run::{BUSY_POLL, Pairs, Runner, Setup, handler};
 use crate::{Error, Limits};
 
 /// How an agent's end behaves.
@@ -28,6 +28,11 @@ pub struct ServerOptions {
     /// How long after a session the next one is accepted; who connects meanwhile waits in the
     /// system's queue. Default: 1 second.
     pub pause: Duration,
+    /// How long, after a small exchange, the session's task looks for more before it lets its
+    /// thread sleep; where that is in vain it is tried ever more seldom, and while nothing moves,
+    /// never. It spares a conversation the waking of a processor and costs its thread this much
+    /// processor time for each exchange at the most. Zero: never. Default: 50 microseconds.
+    pub busy_poll: Duration,
     /// Who is told what happens. Default: nobody.
     pub observer: Observer,
 }
@@ -39,6 +44,7 @@ impl Default for ServerOptions {
             listen: PairListenOptions::default(),
             reconnect: true,
             pause: Duration::from_secs(1),
+            busy_poll: BUSY_POLL,
             observer: Observer::default(),
         }
     }
@@ -87,6 +93,7 @@ impl Server {
         let setup = Setup {
             limits: options.limits.clone(),
             reconnect: options.reconnect,
+            busy_poll: options.busy_poll,
             observer: options.observer.clone(),
             handler: handler(service, client.clone()),
         };
