@@ -32,7 +32,7 @@ pub struct ConnectorOptions {
     /// How long, after a small exchange, the session's task looks for more before it lets its
     /// thread sleep; where that is in vain it is tried ever more seldom, and while nothing moves,
     /// never. It spares a conversation the waking of a processor and costs its thread this much
-    /// processor time for each exchange at the most. Zero: never. Default: 50 microseconds.
+    /// processor time for each exchange at the most. Zero: never. Default: 100 microseconds.
     pub busy_poll: Duration,
     /// Who is told what happens. Default: nobody.
     pub observer: Observer,

@@ -29,8 +29,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// How long stopping may take, whatever the other end does.
 const STOP: Duration = Duration::from_secs(2);
 
-/// How long an end looks for more before its thread sleeps, unless it is told otherwise.
-pub(crate) const BUSY_POLL: Duration = Duration::from_micros(50);
+/// How long an end looks for more before its thread sleeps, unless it is told otherwise: longer than
+/// the other end takes for a few dozen calls that came together.
+pub(crate) const BUSY_POLL: Duration = Duration::from_micros(100);
 
 /// Where pairs come from.
 pub(crate) trait Pairs: Send + 'static {

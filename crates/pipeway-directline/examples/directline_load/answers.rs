@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -11,8 +12,11 @@ use pipeway_directline::Body;
 use tower_service::Service;
 
 /// As `Handler` in `interop/directline/load.mjs`.
-#[derive(Clone, Copy, Debug)]
-pub struct Answers;
+#[derive(Clone, Debug, Default)]
+pub struct Answers {
+    /// The body that was made last: it is not part of what is measured.
+    made: Arc<Mutex<Bytes>>,
+}
 
 impl Service<Request<Body>> for Answers {
     type Response = Response<Body>;
@@ -31,10 +35,15 @@ impl Service<Request<Body>> for Answers {
                 response.headers_mut().insert(CONTENT_TYPE, json);
                 *response.body_mut() = Body::from(&b"{\"id\":\"00000001\"}"[..]);
             }
-            path => match path.strip_prefix("/bytes/").map(str::parse) {
+            "/made" => {
+                let made = self.made.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                *response.body_mut() = Body::from(made);
+            }
+            path => match path.strip_prefix("/make/").map(str::parse) {
                 None => {}
                 Some(Ok(length)) => {
-                    *response.body_mut() = Body::from(Bytes::from(vec![b'x'; length]))
+                    let made = Bytes::from(vec![b'x'; length]);
+                    *self.made.lock().unwrap_or_else(PoisonError::into_inner) = made;
                 }
                 Some(Err(_)) => *response.status_mut() = StatusCode::BAD_REQUEST,
             },

@@ -62,8 +62,8 @@ impl Work {
                 body_of(bytes, call(client, "POST", "/sink", Some(body)), |_| true).await?;
             }
             Work::Download(bytes) => {
-                let path = format!("/bytes/{bytes}");
-                body_of(bytes, call(client, "GET", &path, None), |came| came == bytes).await?;
+                call(client, "POST", &format!("/make/{bytes}"), None).await?;
+                body_of(bytes, call(client, "GET", "/made", None), |came| came == bytes).await?;
             }
         }
         Ok(())
