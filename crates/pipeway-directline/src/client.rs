@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use crate::body::{Attachments, Body};
 use crate::message::{BodyError, Outgoing, RawPath, response};
 use crate::session::Session;
+use crate::telemetry::Telemetry;
 use crate::{Error, ErrorKind, service_url};
 
 /// Calls the other end of an end's session, whichever there is. Clones call through the same.
@@ -28,6 +29,7 @@ pub struct Client {
 struct Inner {
     session: Mutex<Option<Session>>,
     connected_tx: watch::Sender<bool>,
+    telemetry: Telemetry,
 }
 
 /// How long a call waits for its response, in place of
@@ -36,9 +38,9 @@ struct Inner {
 pub struct CallTimeout(pub Duration);
 
 impl Client {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(telemetry: Telemetry) -> Self {
         let (connected_tx, _) = watch::channel(false);
-        Client { inner: Arc::new(Inner { session: Mutex::new(None), connected_tx }) }
+        Client { inner: Arc::new(Inner { session: Mutex::new(None), connected_tx, telemetry }) }
     }
 
     /// Calls go through `session` from now on.
@@ -98,8 +100,19 @@ impl Client {
         let timeout = parts.extensions.get().map(|CallTimeout(timeout)| *timeout);
         let outgoing =
             Outgoing::prepare(&parts.headers, attachments, body, session.collected_max()).await?;
-        let answer = session.call(parts.method.as_str(), &path, outgoing, timeout).await?;
-        response(answer)
+        let verb = parts.method.as_str();
+        let body_size = outgoing.heads.body.as_ref().map_or(0, |head| head.length);
+        let reply = self.inner.telemetry.reply(verb, &path, body_size);
+        match session.call(verb, &path, outgoing, timeout).await {
+            Ok(answer) => {
+                reply.answered(answer.status);
+                response(answer)
+            }
+            Err(error) => {
+                reply.failed(&error);
+                Err(error)
+            }
+        }
     }
 
     /// Sends a request to a URL, as an HTTP client would, and has every failure as a status, as the

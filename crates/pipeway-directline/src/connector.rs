@@ -13,6 +13,7 @@ use crate::message::BodyError;
 use crate::observe::Observer;
 use crate::pipes::{Pair, PairConnectOptions, PipesError, Place, RECONNECT_PAUSE, connect_pair};
 use crate::run::{BUSY_POLL, Pairs, Runner, Setup, handler};
+use crate::telemetry::Telemetry;
 use crate::{Error, Limits};
 
 /// How a connector's end behaves.
@@ -85,13 +86,15 @@ impl Connector {
         B::Error: Into<BodyError>,
     {
         options.limits.check()?;
-        let client = Client::new();
+        let telemetry = Telemetry::none();
+        let client = Client::new(telemetry.clone());
         let setup = Setup {
             limits: options.limits.clone(),
             reconnect: options.reconnect,
             busy_poll: options.busy_poll,
             observer: options.observer.clone(),
-            handler: handler(service, client.clone()),
+            handler: handler(service, client.clone(), telemetry.clone()),
+            telemetry,
         };
         let runner = Runner::new(setup, client);
         Ok(Connector { inner: Arc::new(Inner { place, options, runner }) })

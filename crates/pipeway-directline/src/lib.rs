@@ -34,6 +34,7 @@ mod run;
 mod server;
 pub mod service_url;
 mod session;
+mod telemetry;
 
 pub use body::{Attachment, Attachments, Body};
 pub use client::{CallTimeout, Client};

@@ -13,6 +13,7 @@ use crate::message::BodyError;
 use crate::observe::Observer;
 use crate::pipes::{Pair, PairListenOptions, PairListener, PipesError, Place};
 use crate::run::{BUSY_POLL, Pairs, Runner, Setup, handler};
+use crate::telemetry::Telemetry;
 use crate::{Error, Limits};
 
 /// How an agent's end behaves.
@@ -89,13 +90,15 @@ impl Server {
         B::Error: Into<BodyError>,
     {
         options.limits.check()?;
-        let client = Client::new();
+        let telemetry = Telemetry::agent(&place);
+        let client = Client::new(telemetry.clone());
         let setup = Setup {
             limits: options.limits.clone(),
             reconnect: options.reconnect,
             busy_poll: options.busy_poll,
             observer: options.observer.clone(),
-            handler: handler(service, client.clone()),
+            handler: handler(service, client.clone(), telemetry.clone()),
+            telemetry,
         };
         let runner = Runner::new(setup, client);
         Ok(Server { inner: Arc::new(Inner { place, options, runner }) })
