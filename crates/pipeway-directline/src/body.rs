@@ -47,6 +47,12 @@ impl Body {
 }
 
 impl Body {
+    /// Adds a piece behind the others.
+    pub(crate) fn push(&mut self, piece: Bytes) {
+        self.length += piece.len() as u64;
+        self.pieces.push_back(piece);
+    }
+
     pub(crate) fn into_pieces(self) -> VecDeque<Bytes> {
         self.pieces
     }

@@ -17,7 +17,7 @@ use opentelemetry_sdk::metrics::{
     InMemoryMetricExporter, InMemoryMetricExporterBuilder, SdkMeterProvider, Temporality,
 };
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
-use pipeway_directline::pipes::Place;
+use pipeway_directline::pipes::{PairListenOptions, Place};
 use pipeway_directline::{Body, Client, Connector, ConnectorOptions, Server, ServerOptions};
 use tokio::time::timeout;
 
@@ -207,7 +207,9 @@ fn a_pair_that_can_not_be_made_is_a_failed_connect_span_and_is_not_counted() {
         exported.metrics.reset();
         exported.spans.reset();
         let place: Place = ends.name.parse().unwrap();
-        let options = ServerOptions { reconnect: false, ..ServerOptions::default() };
+        // The name is in use, and tried once.
+        let listen = PairListenOptions { bind_attempts: 1, ..PairListenOptions::default() };
+        let options = ServerOptions { listen, reconnect: false, ..ServerOptions::default() };
         let second = Server::new(place, options, Answers).unwrap();
         second.start();
         second.ready().await.unwrap_err();
