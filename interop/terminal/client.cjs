@@ -303,6 +303,9 @@ async function session() {
   terminal.signal("INT");
   await terminal.sees("[interrupted]\r\n");
   tell("the shell was interrupted");
+  terminal.type("\x03");
+  await terminal.sees("[interrupted]\r\n");
+  tell("Ctrl-C interrupted it too");
   terminal.type("sh -c 'echo \"[asleep-$((1+1))]\"; exec sleep 60'; exit $?\n");
   await terminal.sees("[asleep-2]\r\n");
   terminal.signal("INT");

@@ -22,7 +22,7 @@ cargo xtask COMMAND
   windows build|lint|test         the Windows program, cross-built, and its tests under Wine
   bench [--quick] [--markdown FILE]   this bridge, nginx and HAProxy side by side (Linux)
   bench mux [--quick] [--markdown FILE]   the multiplexer, npm's and yamux side by side (Linux)
-  bench link [--quick] [--markdown FILE]  links and a process for each connection (Linux)
+  bench link [--wine] [--quick] [--markdown FILE]  links and a process for each connection (Linux)
 ";
 
 fn main() -> ExitCode {

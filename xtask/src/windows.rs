@@ -7,6 +7,7 @@
 
 mod border;
 mod drive;
+mod release;
 mod start;
 
 use std::ffi::OsStr;
@@ -14,6 +15,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
+
+pub use release::Release;
 
 const TARGET: &str = "x86_64-pc-windows-gnu";
 

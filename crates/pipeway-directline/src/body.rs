@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -51,6 +52,23 @@ impl Body {
     pub(crate) fn push(&mut self, piece: Bytes) {
         self.length += piece.len() as u64;
         self.pieces.push_back(piece);
+    }
+
+    /// All of a body, in the pieces in which it comes.
+    pub(crate) async fn gather<B>(body: B) -> Result<Body, B::Error>
+    where
+        B: http_body::Body<Data = Bytes>,
+    {
+        let mut body = std::pin::pin!(body);
+        let mut whole = Body::empty();
+        while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+            if let Ok(piece) = frame?.into_data()
+                && !piece.is_empty()
+            {
+                whole.push(piece);
+            }
+        }
+        Ok(whole)
     }
 
     pub(crate) fn into_pieces(self) -> VecDeque<Bytes> {

@@ -8,14 +8,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
+use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use tokio::sync::watch;
 
 use crate::body::{Attachments, Body};
 use crate::message::{BodyError, Outgoing, RawPath, response};
-use crate::session::Session;
+use crate::observe::Observer;
+use crate::session::{Session, UntilWritten};
 use crate::telemetry::Telemetry;
-use crate::{Error, ErrorKind, service_url};
+use crate::turn::{Operation, Replies, ReplyLimits};
+use crate::{Activity, Error, ErrorKind, service_url};
 
 /// Calls the other end of an end's session, whichever there is. Clones call through the same.
 ///
@@ -30,6 +33,7 @@ struct Inner {
     session: Mutex<Option<Session>>,
     connected_tx: watch::Sender<bool>,
     telemetry: Telemetry,
+    replies: Arc<Replies>,
 }
 
 /// How long a call waits for its response, in place of
@@ -38,9 +42,16 @@ struct Inner {
 pub struct CallTimeout(pub Duration);
 
 impl Client {
-    pub(crate) fn new(telemetry: Telemetry) -> Self {
+    pub(crate) fn new(replies: ReplyLimits, observer: Observer, telemetry: Telemetry) -> Self {
         let (connected_tx, _) = watch::channel(false);
-        Client { inner: Arc::new(Inner { session: Mutex::new(None), connected_tx, telemetry }) }
+        let replies = Replies::new(replies, observer);
+        let session = Mutex::new(None);
+        Client { inner: Arc::new(Inner { session, connected_tx, replies, telemetry }) }
+    }
+
+    /// The replies that go through it.
+    pub(crate) fn replies(&self) -> &Arc<Replies> {
+        &self.inner.replies
     }
 
     /// Calls go through `session` from now on.
@@ -89,30 +100,66 @@ impl Client {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BodyError>,
     {
-        let session = self.inner.session.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let Some(session) = session else { return Err(Error::not_connected(None)) };
+        self.call_until_written(request, None).await
+    }
+
+    /// Sends a request, drops `written` when all of it is handed over for writing, and waits for its
+    /// response.
+    pub(crate) async fn call_until_written<B>(
+        &self,
+        request: Request<B>,
+        written: Option<UntilWritten>,
+    ) -> Result<Response<Body>, Error>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BodyError>,
+    {
         let (mut parts, body) = request.into_parts();
         let path = match parts.extensions.remove() {
             Some(RawPath(path)) => path,
             None => parts.uri.path_and_query().map_or_else(String::new, ToString::to_string),
         };
+        let body_size = body.size_hint().exact().unwrap_or(0);
+        let reply = self.inner.telemetry.reply(parts.method.as_str(), &path, body_size);
+        let answer = self.exchange(parts, &path, body, written).await;
+        match &answer {
+            Ok(response) => reply.answered(response.status().as_u16()),
+            Err(error) => reply.failed(error),
+        }
+        answer
+    }
+
+    async fn exchange<B>(
+        &self,
+        mut parts: Parts,
+        path: &str,
+        body: B,
+        written: Option<UntilWritten>,
+    ) -> Result<Response<Body>, Error>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BodyError>,
+    {
+        let session = self.inner.session.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(session) = session else { return Err(Error::not_connected(None)) };
         let attachments = parts.extensions.remove::<Attachments>();
         let timeout = parts.extensions.get().map(|CallTimeout(timeout)| *timeout);
         let outgoing =
             Outgoing::prepare(&parts.headers, attachments, body, session.collected_max()).await?;
-        let verb = parts.method.as_str();
-        let body_size = outgoing.heads.body.as_ref().map_or(0, |head| head.length);
-        let reply = self.inner.telemetry.reply(verb, &path, body_size);
-        match session.call(verb, &path, outgoing, timeout).await {
-            Ok(answer) => {
-                reply.answered(answer.status);
-                response(answer)
-            }
-            Err(error) => {
-                reply.failed(&error);
-                Err(error)
-            }
-        }
+        let answer = session.call(parts.method.as_str(), path, outgoing, timeout, written).await?;
+        response(answer)
+    }
+
+    /// Sends an activity to its conversation, or as a reply where it says to what, and waits until
+    /// the other end has it. The result is the id that it has got, if the other end tells one. Its
+    /// `serviceUrl` is not looked at: it goes over the pipe.
+    ///
+    /// # Errors
+    ///
+    /// As [`call`](Self::call); and [`Refused`](ErrorKind::Refused) for an answer that is no
+    /// success, [`Usage`](ErrorKind::Usage) for an activity without a conversation.
+    pub async fn send_activity(&self, activity: Activity) -> Result<Option<String>, Error> {
+        Operation::post(activity)?.over_pipe(self, None).await
     }
 
     /// Sends a request to a URL, as an HTTP client would, and has every failure as a status, as the

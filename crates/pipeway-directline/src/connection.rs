@@ -106,7 +106,11 @@ impl Connection {
             running: HashMap::new(),
             running_ids: HashMap::new(),
             last_request: 0,
-            outbox: Outbox::new(limits.chunk_bytes, limits.write_bytes, limits.outgoing_bytes_max),
+            outbox: Outbox::new(
+                limits.chunk_bytes,
+                limits.batch_bytes(),
+                limits.outgoing_bytes_max,
+            ),
             write_due: None,
             timers: Timers::default(),
             last_frame: now,
@@ -243,6 +247,11 @@ impl Connection {
         self.outbox.wants_content(stream)
     }
 
+    /// Whether some of a stream is still to be handed over for writing.
+    pub(crate) fn is_sending(&self, stream: StreamKey) -> bool {
+        self.outbox.is_sending(stream)
+    }
+
     /// Adds content to a stream. The last byte of its length ends it; a stream without bytes is
     /// complete from the start.
     ///
@@ -296,8 +305,11 @@ impl Connection {
         self.end(Ok(()));
     }
 
-    /// The stream below can't be written.
+    /// The stream below can't be written. What was left to be written is left.
     pub fn write_failed(&mut self, error: io::Error) {
+        if self.ended.is_some() {
+            self.outbox.give_up();
+        }
         self.end(Err(Error::write(error)));
     }
 

@@ -14,6 +14,7 @@ use crate::observe::Observer;
 use crate::pipes::{Pair, PairConnectOptions, PipesError, Place, RECONNECT_PAUSE, connect_pair};
 use crate::run::{BUSY_POLL, Pairs, Runner, Setup, handler};
 use crate::telemetry::Telemetry;
+use crate::turn::ReplyLimits;
 use crate::{Error, Limits};
 
 /// How a connector's end behaves.
@@ -87,7 +88,8 @@ impl Connector {
     {
         options.limits.check()?;
         let telemetry = Telemetry::none();
-        let client = Client::new(telemetry.clone());
+        let observer = options.observer.clone();
+        let client = Client::new(ReplyLimits::default(), observer, telemetry.clone());
         let setup = Setup {
             limits: options.limits.clone(),
             reconnect: options.reconnect,

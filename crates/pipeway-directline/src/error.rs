@@ -4,6 +4,9 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+use http::StatusCode;
+
+use crate::message::BodyError;
 use crate::pipes::PipesError;
 
 /// The SDK's error codes, which [`Error::code`] gives.
@@ -100,6 +103,10 @@ pub enum ErrorKind {
     TrailingFailed,
     /// The system is not supported.
     PlatformNotSupported,
+    /// The other end answered with a status that is no success; [`Error::status`] tells it.
+    Refused,
+    /// The HTTP client for service URLs that are no pipe's failed; `source` tells how.
+    HttpFailed,
     /// This side asked for what can't be done.
     Usage,
 }
@@ -130,6 +137,8 @@ impl ErrorKind {
             ErrorKind::FrameTimedOut
             | ErrorKind::Silent
             | ErrorKind::OutgoingFull
+            | ErrorKind::Refused
+            | ErrorKind::HttpFailed
             | ErrorKind::Usage => return None,
         })
     }
@@ -142,6 +151,7 @@ impl ErrorKind {
 pub struct Error {
     kind: ErrorKind,
     message: Arc<str>,
+    status: Option<StatusCode>,
     source: Option<Source>,
 }
 
@@ -150,12 +160,13 @@ enum Source {
     Io(Arc<io::Error>),
     Error(Arc<Error>),
     Pipes(Arc<PipesError>),
+    Http(Arc<BodyError>),
 }
 
 impl Error {
     /// An error of that kind, with a text that says what failed.
     pub(crate) fn new(kind: ErrorKind, message: impl Into<Arc<str>>) -> Self {
-        Error { kind, message: message.into(), source: None }
+        Error { kind, message: message.into(), status: None, source: None }
     }
 
     /// Writing failed.
@@ -187,6 +198,18 @@ impl Error {
         Error { source, ..Error::new(ErrorKind::ConnectionFailed, message) }
     }
 
+    /// The other end refused it.
+    pub(crate) fn refused(status: StatusCode) -> Self {
+        let what = format!("the other end answered with {}", status.as_u16());
+        Error { status: Some(status), ..Error::new(ErrorKind::Refused, what) }
+    }
+
+    /// The HTTP client failed.
+    pub(crate) fn http(source: BodyError) -> Self {
+        let source = Some(Source::Http(Arc::new(source)));
+        Error { source, ..Error::new(ErrorKind::HttpFailed, "the service URL can't be called") }
+    }
+
     /// The kind.
     pub fn kind(&self) -> ErrorKind {
         self.kind
@@ -195,6 +218,11 @@ impl Error {
     /// The SDK's number for it, of [`code`](mod@code); `None` where the SDK has none.
     pub fn code(&self) -> Option<i32> {
         self.kind.code()
+    }
+
+    /// The status of an error of kind [`Refused`](ErrorKind::Refused).
+    pub fn status(&self) -> Option<StatusCode> {
+        self.status
     }
 }
 
@@ -213,6 +241,7 @@ impl std::error::Error for Error {
             Some(Source::Io(error)) => Some(&**error),
             Some(Source::Error(error)) => Some(&**error),
             Some(Source::Pipes(error)) => Some(&**error),
+            Some(Source::Http(error)) => Some(&***error),
             None => None,
         }
     }

@@ -7,6 +7,26 @@
 //! the other. Both run over a [pair of pipes](pipes), named pipes on Windows and Unix sockets
 //! elsewhere.
 //!
+//! A bot is a function of a [`Turn`] and an [`Activity`], served by [`Messages`]:
+//!
+//! ```no_run
+//! use pipeway_directline::{Activity, Messages, Server, ServerOptions, Turn, TurnResult};
+//!
+//! async fn echo(turn: Turn, activity: Activity) -> TurnResult {
+//!     let text = activity.text.unwrap_or_default();
+//!     turn.reply(format!("you said {text}"))?;
+//!     Ok(())
+//! }
+//!
+//! # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+//! let place = "bfv4.pipes".parse()?;
+//! let server = Server::new(place, ServerOptions::default(), Messages::new(echo))?;
+//! server.start();
+//! server.ready().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! The bytes are frames with a [`Header`] of 48 bytes. A [`Connection`] is one end of a session, of
 //! either role, without input and output: requests and their answers both ways, with bodies and
 //! attachments as streams. The wire is told in `docs/reference/directline.md`.
@@ -17,6 +37,7 @@
 //! [`memory_bytes_max`](Limits::memory_bytes_max) counts every buffer that any received content is
 //! a slice of, until the last slice of it is dropped, wherever that is.
 
+mod activity;
 mod body;
 mod client;
 mod connection;
@@ -35,7 +56,9 @@ mod server;
 pub mod service_url;
 mod session;
 mod telemetry;
+mod turn;
 
+pub use activity::{Account, Activity, ActivityAttachment, AttachmentContent, Conversation};
 pub use body::{Attachment, Attachments, Body};
 pub use client::{CallTimeout, Client};
 pub use connection::{
@@ -46,8 +69,14 @@ pub use connector::{Connector, ConnectorOptions};
 pub use error::{Error, ErrorKind, code};
 pub use header::{HEADER_LENGTH, Header, HeaderDefect, Kind, PayloadLength};
 pub use id::Id;
-pub use limits::{Limits, Strictness, Watchdog};
+pub use limits::{Limits, Pace, Strictness, Watchdog};
 pub use message::{RawPath, RequestId};
 pub use name::BaseName;
 pub use observe::{Observer, SessionEvent};
 pub use server::{Server, ServerOptions};
+pub use turn::{ErrorHook, HttpClient, Messages, MessagesOptions, ReplyLimits, Turn, TurnResult};
+
+/// The documentation's page for those who write bots, whose examples are tests of this crate.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guides/directline-agent.md")]
+struct AgentPage;

@@ -33,6 +33,23 @@ impl Default for Watchdog {
     }
 }
 
+/// How what is sent is handed over to the system.
+///
+/// The npm package `botframework-streaming` ends the session when its read of a socket, of up to
+/// 64 KiB, ends within a header, and its whole process dies when it ends within the last frame of a
+/// stream. Both happen as soon as more waits for it than one read takes. No .NET program and no newer
+/// one has such a flaw.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Pace {
+    /// Each frame by a write of its own, and no more on a Unix socket than such a peer reads at
+    /// once. The buffer of a named pipe can't be set by who writes to it.
+    #[default]
+    Legacy,
+    /// Many frames by one write, up to [`Limits::write_bytes`], and as much as the system keeps:
+    /// faster where large bodies are sent to a peer without that flaw.
+    Modern,
+}
+
 /// What bounds a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -43,8 +60,10 @@ pub struct Limits {
     /// The longest payload of one stream frame that is sent, in bytes; 1 to 999,999. Default: 4096.
     /// Legacy peers drop the session at a longer one; newer ones take 65,536.
     pub chunk_bytes: u32,
-    /// How many bytes are handed over for one write; what the next frame brings may exceed it.
-    /// Default: 65,536.
+    /// How frames are handed over to the system. Default: [`Pace::Legacy`].
+    pub pace: Pace,
+    /// How many bytes are handed over for one write with [`Pace::Modern`]; what the next frame
+    /// brings may exceed it. Default: 65,536.
     pub write_bytes: usize,
     /// Streams that are buffered at once, finished ones that nobody named included, and envelopes
     /// that have come in part. One more ends the session. Default: 100.
@@ -90,6 +109,7 @@ impl Limits {
             strictness: Strictness::Strict,
             frame_bytes_max: PayloadLength::MAX,
             chunk_bytes: 4096,
+            pace: Pace::Legacy,
             write_bytes: 65_536,
             streams_max: 100,
             stream_bytes_max: 100 << 20,
@@ -136,6 +156,14 @@ impl Limits {
             return Ok(());
         };
         Err(Error::new(ErrorKind::Usage, bad))
+    }
+
+    /// How many bytes are handed over for one write; a frame is, whatever its length.
+    pub(crate) fn batch_bytes(&self) -> usize {
+        match self.pace {
+            Pace::Legacy => 1,
+            Pace::Modern => self.write_bytes,
+        }
     }
 
     fn times(&self) -> [Duration; 9] {

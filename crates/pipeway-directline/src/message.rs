@@ -146,7 +146,7 @@ pub(crate) fn request(incoming: IncomingRequest) -> Result<Request<Body>, Status
     Ok(Request::from_parts(parts, body))
 }
 
-/// A response as HTTP has it.
+/// A response as HTTP has it. Its media type is JSON where it is none.
 pub(crate) fn response(incoming: IncomingResponse) -> Result<Response<Body>, Error> {
     let IncomingResponse { status, body, attachments } = incoming;
     let status = StatusCode::from_u16(status)
@@ -154,7 +154,21 @@ pub(crate) fn response(incoming: IncomingResponse) -> Result<Response<Body>, Err
     let (mut parts, ()) = Response::new(()).into_parts();
     parts.status = status;
     let body = content(&mut parts.headers, &mut parts.extensions, body, attachments);
+    if let Some(media_type) = parts.headers.get_mut(CONTENT_TYPE)
+        && !is_media_type(media_type.as_bytes())
+    {
+        *media_type = HeaderValue::from_static("application/json");
+    }
     Ok(Response::from_parts(parts, body))
+}
+
+/// Whether it is two words with a slash between, whatever its parameters are.
+fn is_media_type(text: &[u8]) -> bool {
+    let end = text.iter().position(|byte| *byte == b';').unwrap_or(text.len());
+    let mut words = text[..end].trim_ascii().split(|byte| *byte == b'/');
+    let is_word = |word: &[u8]| !word.is_empty() && word.iter().all(u8::is_ascii_graphic);
+    let both = (words.next(), words.next(), words.next());
+    matches!(both, (Some(kind), Some(subtype), None) if is_word(kind) && is_word(subtype))
 }
 
 fn content(
@@ -167,10 +181,10 @@ fn content(
         extensions.insert(Attachments(attachments.into_iter().map(Attachment::from).collect()));
     }
     let Some(body) = body else { return Body::empty() };
-    // What can't stand in a header is no media type.
-    if let Ok(value) = HeaderValue::from_str(body.media_type()) {
-        headers.insert(CONTENT_TYPE, value);
-    }
+    // What can't stand in a header is no media type that anybody knows.
+    let media_type = HeaderValue::from_bytes(body.media_type().as_bytes())
+        .unwrap_or(HeaderValue::from_static(UNKNOWN_TYPE));
+    headers.insert(CONTENT_TYPE, media_type);
     headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     body.into()
 }

@@ -29,6 +29,16 @@ pub enum SessionEvent<'a> {
         /// How long it lasted.
         lasted: Duration,
     },
+    /// A reply that nobody waits for was not delivered: it failed, was refused, or took too long.
+    ReplyFailed {
+        /// Why.
+        error: &'a Error,
+    },
+    /// The work on an activity failed, and no hook was there to take it up.
+    TurnFailed {
+        /// What it returned.
+        error: &'a (dyn std::error::Error + Send + Sync + 'static),
+    },
     /// Something odd was passed over. A peer can cause as many as it likes.
     Warning(&'a Warning),
 }

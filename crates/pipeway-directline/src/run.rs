@@ -327,6 +327,8 @@ impl Answering {
             }
             Err(error) => self.failed::<Error>(&error, dispatch).await,
         }
+        // Among the extensions is what lets a turn's replies go, and not before the answer.
+        drop(parts);
     }
 
     /// Tells the other end no more than that it failed.

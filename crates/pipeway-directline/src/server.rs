@@ -14,6 +14,7 @@ use crate::observe::Observer;
 use crate::pipes::{Pair, PairListenOptions, PairListener, PipesError, Place};
 use crate::run::{BUSY_POLL, Pairs, Runner, Setup, handler};
 use crate::telemetry::Telemetry;
+use crate::turn::ReplyLimits;
 use crate::{Error, Limits};
 
 /// How an agent's end behaves.
@@ -29,6 +30,8 @@ pub struct ServerOptions {
     /// How long after a session the next one is accepted; who connects meanwhile waits in the
     /// system's queue. Default: 1 second.
     pub pause: Duration,
+    /// What bounds the replies of its turns.
+    pub replies: ReplyLimits,
     /// How long, after a small exchange, the session's task looks for more before it lets its
     /// thread sleep; where that is in vain it is tried ever more seldom, and while nothing moves,
     /// never. It spares a conversation the waking of a processor and costs its thread this much
@@ -45,6 +48,7 @@ impl Default for ServerOptions {
             listen: PairListenOptions::default(),
             reconnect: true,
             pause: Duration::from_secs(1),
+            replies: ReplyLimits::default(),
             busy_poll: BUSY_POLL,
             observer: Observer::default(),
         }
@@ -66,8 +70,8 @@ struct Inner {
 }
 
 impl Server {
-    /// An agent's end at `place` whose requests `service` answers, an axum `Router` for one. It
-    /// does nothing until it is [started](Self::start).
+    /// An agent's end at `place` whose requests `service` answers: [`Messages`](crate::Messages), or
+    /// an axum `Router`. It does nothing until it is [started](Self::start).
     ///
     /// Each request has a [`Client`] for calls to the connector among its extensions, and its
     /// [`Attachments`](crate::Attachments) if it has some; those among a response's extensions go
@@ -76,7 +80,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// What [`Limits::check`] says.
+    /// What [`Limits::check`] and [`ReplyLimits::check`] say.
     pub fn new<S, B>(place: Place, options: ServerOptions, service: S) -> Result<Self, Error>
     where
         S: tower_service::Service<Request<Body>, Response = Response<B>>
@@ -90,8 +94,10 @@ impl Server {
         B::Error: Into<BodyError>,
     {
         options.limits.check()?;
+        options.replies.check()?;
         let telemetry = Telemetry::agent(&place);
-        let client = Client::new(telemetry.clone());
+        let (replies, observer) = (options.replies.clone(), options.observer.clone());
+        let client = Client::new(replies, observer, telemetry.clone());
         let setup = Setup {
             limits: options.limits.clone(),
             reconnect: options.reconnect,

@@ -17,8 +17,8 @@ use self::state::Shared;
 use crate::body::Body;
 use crate::message::{Outgoing, Sent, Source};
 use crate::{
-    Connection, Error, ErrorKind, Id, IncomingRequest, IncomingResponse, Limits, RequestKey,
-    StreamKey, StreamKeys,
+    Connection, Error, ErrorKind, Id, IncomingRequest, IncomingResponse, Limits, Pace, RequestKey,
+    StreamHeads, StreamKey, StreamKeys,
 };
 
 /// The work on one request.
@@ -26,6 +26,9 @@ pub(crate) type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What is done with a request.
 pub(crate) type Handler = Arc<dyn Fn(IncomingRequest, Session) -> Work + Send + Sync>;
+
+/// What is dropped when a call's content is handed over for writing, or never will be.
+pub(crate) type UntilWritten = Box<dyn Send>;
 
 /// A session that runs, for those who call through it or answer.
 #[derive(Clone, Debug)]
@@ -40,12 +43,16 @@ impl Session {
     }
 
     /// Sends a request and waits for its response. Dropping the future gives the call up.
+    ///
+    /// What is sent after `written` is dropped arrives after this. For a message of two frames that
+    /// is at once: frames take turns.
     pub(crate) async fn call(
         &self,
         verb: &str,
         path: &str,
         outgoing: Outgoing,
         timeout: Option<Duration>,
+        mut written: Option<UntilWritten>,
     ) -> Result<IncomingResponse, Error> {
         let Outgoing { heads, mut body, attachments } = outgoing;
         let (answer_tx, mut answer_rx) = oneshot::channel();
@@ -58,19 +65,35 @@ impl Session {
             Ok::<_, Error>((id, keys))
         })?;
         let call = Call { session: self, id };
-        let answer = match (body, keys.body) {
-            (Some(Sent::Source(source)), Some(key)) => {
-                let mut sending = Box::pin(self.send_source(key, source));
-                tokio::select! {
-                    biased;
-                    answer = &mut answer_rx => answer,
-                    sent = &mut sending => {
-                        sent?;
-                        answer_rx.await
-                    }
+        let source = match body {
+            Some(Sent::Source(source)) => keys.body.zip(Some(source)),
+            _ => None,
+        };
+        let last = keys.attachments.last().copied().or(keys.body);
+        if keys.attachments.is_empty() && source.is_none() && self.is_short(&heads) {
+            drop(written.take());
+        }
+        let answer = if source.is_some() || written.is_some() {
+            let mut sending = Box::pin(async {
+                if let Some((key, source)) = source {
+                    self.send_source(key, source).await?;
+                }
+                if let (Some(written), Some(last)) = (written, last) {
+                    self.shared.gone(last).await;
+                    drop(written);
+                }
+                Ok::<_, Error>(())
+            });
+            tokio::select! {
+                biased;
+                answer = &mut answer_rx => answer,
+                sent = &mut sending => {
+                    sent?;
+                    answer_rx.await
                 }
             }
-            _ => answer_rx.await,
+        } else {
+            answer_rx.await
         };
         std::mem::forget(call);
         answer.unwrap_or_else(|_| Err(Error::not_connected(None)))
@@ -103,7 +126,7 @@ impl Session {
         loop {
             self.shared.room(key).await?;
             let frame = poll_fn(|cx| source.as_mut().poll_frame(cx)).await;
-            let data = match frame {
+            let mut data = match frame {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => data,
                     Err(_) => continue,
@@ -116,7 +139,11 @@ impl Session {
                 }
                 None => break,
             };
-            self.shared.with(|state| state.connection.push(key, data, state::now()))?;
+            // One frame of a body may be more than may wait, and others may have taken the room.
+            while !data.is_empty() {
+                self.shared.room(key).await?;
+                self.shared.with(|state| state.push_some(key, &mut data))?;
+            }
         }
         // Complete, it is known no more; else it is shorter than it was told to be.
         drop(stream);
@@ -132,7 +159,7 @@ impl Session {
                 let _ = state.connection.respond(
                     request,
                     failed,
-                    &crate::StreamHeads::default(),
+                    &StreamHeads::default(),
                     state::now(),
                 );
             }
@@ -142,6 +169,17 @@ impl Session {
     /// Ends the session from this end.
     pub(crate) fn shutdown(&self) {
         self.shared.with(|state| state.connection.shutdown());
+    }
+
+    /// Whether a message's body is one frame.
+    fn is_short(&self, heads: &StreamHeads) -> bool {
+        let chunk = self.shared.with(|state| state.connection.limits().chunk_bytes);
+        heads.body.as_ref().is_none_or(|body| body.length <= u64::from(chunk))
+    }
+
+    /// How it writes.
+    pub(crate) fn pace(&self) -> Pace {
+        self.shared.with(|state| state.connection.limits().pace)
     }
 
     /// The limits' bound for a body that is collected.
@@ -182,6 +220,20 @@ impl Drop for Stream<'_> {
 }
 
 impl Shared {
+    /// Waits until all of a stream is handed over for writing, or dropped.
+    async fn gone(&self, key: StreamKey) {
+        poll_fn(|cx| {
+            self.with(|state| {
+                if state.connection.ended().is_some() || !state.connection.is_sending(key) {
+                    return Poll::Ready(());
+                }
+                state.leaving.insert(key, cx.waker().clone());
+                Poll::Pending
+            })
+        })
+        .await;
+    }
+
     /// Waits until a stream takes more.
     async fn room(&self, key: StreamKey) -> Result<(), Error> {
         poll_fn(|cx| {

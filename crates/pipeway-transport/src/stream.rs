@@ -144,6 +144,17 @@ impl Stream {
         }
     }
 
+    /// Bounds what waits in the system for the other end to read it to about so many bytes, at least
+    /// to a few thousand, where that can be set: for a socket of this system. The buffer of a pipe
+    /// is its listener's.
+    pub fn bound_unread(&self, bytes: usize) {
+        // Best effort: the system's own bound is a bound too.
+        let _ = match self.socket() {
+            Some(socket) => socket.bound_unread(bytes),
+            None => Ok(()),
+        };
+    }
+
     /// Makes the coming close an abort where the transport has one (TCP: a reset; through a link
     /// the channel is ended with an error at once), so that the other end can't take it for an
     /// orderly end.

@@ -6,7 +6,7 @@
 mod support;
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{IoSlice, Read, Write};
 use std::time::Duration;
 
 use pipeway_transport::{
@@ -169,6 +169,30 @@ fn messages_larger_than_a_read_are_whole() {
         written.unwrap();
         read.unwrap();
         assert!(heard == said);
+    });
+}
+
+#[test]
+fn what_is_written_in_parts_goes_in_one_message() {
+    run(async {
+        let (endpoint, mut server) = foreign_server();
+        let (client, connected) = (connect(&endpoint, &patient()).await, server.connect().await);
+        connected.unwrap();
+        let mut client = client.unwrap();
+        assert!(client.is_write_vectored());
+        let parts = [&b""[..], b"a head ", b"", b"and a body"].map(IoSlice::new);
+        assert_eq!(client.write_vectored(&parts).await.unwrap(), 17);
+        let mut heard = [0; 64];
+        assert_eq!(server.read(&mut heard).await.unwrap(), 17);
+        assert_eq!(&heard[..17], b"a head and a body");
+        // More than is written at once.
+        let said = pattern(100_000);
+        let parts = [IoSlice::new(&said[..40_000]), IoSlice::new(&said[40_000..])];
+        let written = client.write_vectored(&parts).await.unwrap();
+        assert_eq!(written, 64 * 1024);
+        let mut heard = vec![0; written];
+        server.read_exact(&mut heard).await.unwrap();
+        assert!(heard == said[..written]);
     });
 }
 

@@ -1,13 +1,19 @@
 //! `cargo xtask bench link`: the bridge with a link beside a process for each connection, in one
-//! run. docs/benchmarks.md tells what is measured and how.
+//! run; with `--wine` across the border to Windows. docs/benchmarks.md tells what is measured and
+//! how.
 
+mod linux;
 mod report;
+mod wine;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::processes::{Folder, Processors, pinned};
+use linux::Linux;
+use wine::Wine;
+
+use super::processes::{Folder, Processors, pinned, settle};
 use super::way::Server;
 use super::{Bench, Told, machine};
 
@@ -17,8 +23,12 @@ cargo xtask bench link [OPTION...]
   --rounds N        how often everything is measured; the medians are told [default: 5]
   --seconds N       how long each measurement of set-ups takes [default: 2]
   --quick           a smoke run: one round, one second, few bytes
+  --wine            to a named pipe of Windows, under Wine; with fewer bytes
+  --windows FOLDER  with --wine: measure this folder's pipeway.exe, with its examples/load.exe
+                    as the upstream, instead of building them
   --pipeway FILE    measure this program instead of building it
-  --markdown FILE   write the tables into this page, between its `bench link` marks
+  --markdown FILE   write the tables into this page, between its `bench link` or
+                    `bench link wine` marks
 ";
 
 /// Reads the arguments and runs.
@@ -38,7 +48,8 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     let report = report::markdown(&options, &run.versions(), &run.measure()?)?;
     print!("{report}");
     if let Some(page) = &options.markdown {
-        super::report::write_into(page, "bench link", &report)?;
+        let mark = if options.wine { "bench link wine" } else { "bench link" };
+        super::report::write_into(page, mark, &report)?;
         eprintln!("written into {}", page.display());
     }
     Ok(())
@@ -49,6 +60,10 @@ struct Options {
     rounds: usize,
     seconds: u64,
     bytes: u64,
+    /// Across the border to Windows.
+    wine: bool,
+    /// Where the Windows programs are, if they are not to be built.
+    windows: Option<PathBuf>,
     pipeway: Option<PathBuf>,
     markdown: Option<PathBuf>,
     /// Of the machine, before anything was built or measured.
@@ -62,6 +77,8 @@ impl Options {
             rounds: 5,
             seconds: 2,
             bytes: 1 << 30,
+            wine: false,
+            windows: None,
             pipeway: None,
             markdown: None,
             load_average: machine::load_average(),
@@ -80,13 +97,23 @@ impl Options {
                 "--quick" => {
                     (options.rounds, options.seconds, options.bytes) = (1, 1, 64 << 20);
                 }
+                // Wine's pipes are slow: more bytes would only take longer.
+                "--wine" => (options.wine, options.bytes) = (true, options.bytes.min(256 << 20)),
+                "--windows" => options.windows = Some(PathBuf::from(value()?)),
                 "--pipeway" => options.pipeway = Some(PathBuf::from(value()?)),
                 "--markdown" => options.markdown = Some(PathBuf::from(value()?)),
                 "help" | "-h" | "--help" => return Ok(None),
                 other => return Err(format!("there is no option `{other}`\n\n{HELP}")),
             }
         }
+        if options.windows.is_some() && !options.wine {
+            return Err(format!("`--windows` is about `--wine`\n\n{HELP}"));
+        }
         Ok(Some(options))
+    }
+
+    fn ways(&self) -> &'static [Way] {
+        if self.wine { Wine::WAYS } else { Linux::WAYS }
     }
 }
 
@@ -100,9 +127,9 @@ enum Way {
     Nc,
     /// A process of socat for each.
     Socat,
+    /// A Windows process of `pipeway.exe nc` for each.
+    WindowsNc,
 }
-
-const WAYS: [Way; 4] = [Way::Direct, Way::Link, Way::Nc, Way::Socat];
 
 impl fmt::Display for Way {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -111,6 +138,7 @@ impl fmt::Display for Way {
             Way::Link => "link",
             Way::Nc => "a `pipeway nc` each",
             Way::Socat => "a `socat` each",
+            Way::WindowsNc => "a `pipeway.exe nc` each",
         })
     }
 }
@@ -141,14 +169,21 @@ struct Sample {
 /// Everything that was measured, once for each round.
 type Results = Vec<(Way, Workload, Vec<Sample>)>;
 
+/// Where the upstream is.
+enum Place {
+    Linux(Linux),
+    Wine(Wine),
+}
+
 struct Run<'a> {
     options: &'a Options,
     processors: Processors,
-    folder: Folder,
     load: PathBuf,
     program: PathBuf,
     socat: PathBuf,
-    upstream: Server,
+    place: Place,
+    // After the programs that use it.
+    folder: Folder,
 }
 
 impl<'a> Run<'a> {
@@ -169,11 +204,13 @@ impl<'a> Run<'a> {
         };
         let folder = Folder::make()?;
         let load = built.join("examples/load");
-        let socket = folder.path().join("upstream.sock");
-        let mut command = pinned(processors.load, &load);
-        command.arg("serve").arg(&socket);
-        let upstream = Server::start(command, socket, folder.path().join("upstream.log"))?;
-        Ok(Run { options, processors, folder, load, program, socat, upstream })
+        let place = if options.wine {
+            let windows = options.windows.as_deref();
+            Place::Wine(Wine::start(&program, windows, &socat, processors, &folder)?)
+        } else {
+            Place::Linux(Linux::start(&program, &socat, &load, processors, &folder)?)
+        };
+        Ok(Run { options, processors, load, program, socat, place, folder })
     }
 
     /// The programs' own words on their versions.
@@ -188,75 +225,77 @@ impl<'a> Run<'a> {
         let socat = told(&self.socat, "-V");
         let socat = socat.lines().find_map(|line| line.strip_prefix("socat version "));
         let socat = socat.and_then(|rest| rest.split_whitespace().next()).unwrap_or("unknown");
-        format!("{}; socat {socat}", pipeway.lines().next().unwrap_or("pipeway"))
+        let wine = match &self.place {
+            Place::Linux(_) => String::new(),
+            Place::Wine(wine) => format!("; {}", wine.version()),
+        };
+        format!("{}; socat {socat}{wine}", pipeway.lines().next().unwrap_or("pipeway"))
     }
 
     fn measure(&self) -> Result<Results, String> {
+        let ways = self.options.ways();
         let mut servers = Vec::new();
-        for way in WAYS {
+        for &way in ways {
             servers.push(self.start(way)?);
         }
         let mut results: Results = Vec::new();
         for workload in WORKLOADS {
-            results.extend(WAYS.map(|way| (way, workload, Vec::new())));
+            results.extend(ways.iter().map(|&way| (way, workload, Vec::new())));
         }
         for round in 0..self.options.rounds {
-            for (those, workload) in results.chunks_mut(WAYS.len()).zip(WORKLOADS) {
+            for (those, workload) in results.chunks_mut(ways.len()).zip(WORKLOADS) {
                 eprintln!("round {} of {}: {workload:?}", round + 1, self.options.rounds);
-                for at in 0..WAYS.len() {
+                for at in 0..ways.len() {
                     // Each comes first in its turn.
-                    let at = (at + round) % WAYS.len();
+                    let at = (at + round) % ways.len();
                     let (way, _, samples) = &mut those[at];
-                    let server = servers[at].as_ref().unwrap_or(&self.upstream);
-                    let sample = self.sample(workload, server.socket()).map_err(|error| {
-                        format!("{way}, {workload:?}: {error}\n{}", server.log())
+                    let reached = self.reached(servers[at].as_ref())?;
+                    let mut sample = self.sample(workload, reached.socket());
+                    // Wine 8 fails to start a program once in a few thousand times.
+                    for _ in 1..if *way == Way::WindowsNc { ATTEMPTS } else { 1 } {
+                        let Err(error) = &sample else { break };
+                        eprintln!("{way}, {workload:?}: {error}; once more");
+                        settle(reached)?;
+                        sample = self.sample(workload, reached.socket());
+                    }
+                    let sample = sample.map_err(|error| {
+                        format!("{way}, {workload:?}: {error}\n{}", reached.log())
                     })?;
                     samples.push(sample);
+                    if !matches!(way, Way::Direct | Way::Link) {
+                        // What still starts or ends would be measured with the next way.
+                        settle(reached)?;
+                    }
                 }
             }
         }
         Ok(results)
     }
 
+    /// What the load connects to: the way's own server, or the upstream.
+    fn reached<'b>(&'b self, server: Option<&'b Server>) -> Result<&'b Server, String> {
+        match (server, &self.place) {
+            (Some(server), _) => Ok(server),
+            (None, Place::Linux(linux)) => Ok(linux.upstream()),
+            (None, Place::Wine(_)) => Err("a pipe of Windows is not reached from here".to_owned()),
+        }
+    }
+
     /// `None` for the way with nothing between.
     fn start(&self, way: Way) -> Result<Option<Server>, String> {
         let own = |ending: &str| self.folder.path().join(format!("{way:?}.{ending}"));
         let socket = own("sock");
-        let upstream = format!("unix:{}", self.upstream.socket().display());
-        let program = self.program.display();
-        let command = match way {
-            Way::Direct => None,
-            Way::Link => {
-                let mut command = pinned(self.processors.proxy, &self.program);
-                command.args(["bridge", "--raw", "--listen"]);
-                command.arg(format!("unix:{}", socket.display())).args(["--to", &upstream]);
-                command.arg("--through").arg(format!("command:[\"{program}\",\"guest\"]"));
-                Some(command)
-            }
-            Way::Nc => Some(self.each(&socket, &format!("{program} nc {upstream}"))),
-            Way::Socat => {
-                let path = self.upstream.socket().display();
-                let socat = self.socat.display();
-                Some(self.each(&socket, &format!("{socat} -b {BUFFER} - UNIX-CONNECT:{path}")))
-            }
+        let command = match &self.place {
+            Place::Linux(linux) => linux.command(way, &socket),
+            Place::Wine(wine) => wine.command(way, &socket),
         };
         let server =
             command.map(|command| Server::start(command, socket, own("log"))).transpose()?;
-        let reached = server.as_ref().unwrap_or(&self.upstream);
+        let reached = self.reached(server.as_ref())?;
         // A socket's file is there before anybody listens, and the bridge before its link is up.
         Bench::until_served(|| self.load(reached.socket(), &["byte", "1", "1"]))
             .map_err(|error| format!("{way} does not serve: {error}\n{}", reached.log()))?;
         Ok(server)
-    }
-
-    /// A process of `command` for each connection.
-    fn each(&self, socket: &Path, command: &str) -> Command {
-        let mut socat = pinned(self.processors.proxy, &self.socat);
-        // With its own five, connections that come at once would wait for the listener.
-        socat.args(["-b", BUFFER]);
-        socat.arg(format!("UNIX-LISTEN:{},fork,backlog=128", socket.display()));
-        socat.arg(format!("EXEC:\"{command}\""));
-        socat
     }
 
     fn sample(&self, workload: Workload, socket: &Path) -> Result<Sample, String> {
@@ -297,6 +336,19 @@ impl<'a> Run<'a> {
     }
 }
 
+/// How often a measurement is tried whose processes Wine may not have started.
+const ATTEMPTS: u32 = 3;
+
+/// socat at a socket, with a process of `command` for each connection.
+fn each(processor: u32, socat: &Path, socket: &Path, command: &str) -> Command {
+    let mut each = pinned(processor, socat);
+    // With its own five, connections that come at once would wait for the listener.
+    each.args(["-b", BUFFER]);
+    each.arg(format!("UNIX-LISTEN:{},fork,backlog=128", socket.display()));
+    each.arg(format!("EXEC:\"{command}\""));
+    each
+}
+
 /// The size of socat's buffer: the bridge's. With its own 8 KiB socat is slower.
 const BUFFER: &str = "131072";
 
@@ -314,11 +366,14 @@ mod tests {
         assert_eq!((options.rounds, options.seconds, options.bytes), (2, 1, 64 << 20));
         assert_eq!(options.pipeway, Some(PathBuf::from("p")));
         assert!(parse("--help").unwrap().is_none());
+        let options = parse("--wine").unwrap().unwrap();
+        assert_eq!((options.wine, options.bytes), (true, 256 << 20));
+        assert_eq!(parse("--wine --quick").unwrap().unwrap().bytes, 64 << 20);
     }
 
     #[test]
     fn what_is_no_option_is_refused() {
-        for line in ["--fast", "--rounds", "--seconds 0", "--without socat"] {
+        for line in ["--fast", "--rounds", "--seconds 0", "--without socat", "--windows f"] {
             assert!(parse(line).is_err(), "{line}");
         }
     }

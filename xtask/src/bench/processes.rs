@@ -88,6 +88,22 @@ impl Usage {
     }
 }
 
+/// Waits until a server that starts a process for each connection has none left.
+pub fn settle(server: &Server) -> Result<(), String> {
+    let id = server.id();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    // Not every kernel has it; without it nothing is waited for.
+    while fs::read_to_string(format!("/proc/{id}/task/{id}/children"))
+        .is_ok_and(|children| !children.trim().is_empty())
+    {
+        if Instant::now() > deadline {
+            return Err(format!("what process {id} started for connections does not end"));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
 fn read(path: &Path) -> Result<String, String> {
     fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
 }

@@ -4,9 +4,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use crate::exchange::content_length;
-
-const CHUNK: usize = 256 << 10;
+use crate::head::{CHUNK, content_length};
 
 /// Receives a body of so many bytes and prints `seconds`.
 pub fn down(socket: &str, bytes: u64) -> io::Result<()> {

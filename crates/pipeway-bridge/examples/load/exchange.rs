@@ -4,8 +4,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use crate::head::{ECHOED, content_length};
 use crate::poll::Poll;
-use crate::serve::ECHOED;
 use crate::websocket::{self, SERVER_FRAME};
 
 /// What is exchanged.
@@ -152,15 +152,4 @@ fn is_complete(answer: &[u8]) -> io::Result<bool> {
     let length = content_length(&answer[..end])
         .ok_or_else(|| io::Error::other("the answer has no Content-Length"))?;
     Ok((answer.len() - end - 4) as u64 >= length)
-}
-
-/// The value of a head's `Content-Length`.
-pub fn content_length(head: &[u8]) -> Option<u64> {
-    const NAME: &[u8] = b"\r\ncontent-length:";
-    let at = memchr::memchr_iter(b'\r', head).find(|&at| {
-        head.get(at..at + NAME.len()).is_some_and(|name| name.eq_ignore_ascii_case(NAME))
-    })?;
-    let value = &head[at + NAME.len()..];
-    let end = memchr::memchr(b'\r', value).unwrap_or(value.len());
-    std::str::from_utf8(&value[..end]).ok()?.trim().parse().ok()
 }

@@ -1,14 +1,18 @@
 //! The benchmark's upstream and its load: `cargo xtask bench` starts both as child processes.
 //!
 //! One thread and one `epoll` each, so that little of a measurement is theirs. Linux only, and
-//! Unix sockets only.
+//! Unix sockets only; built for Windows it is the upstream at a named pipe.
 
 #[cfg(target_os = "linux")]
 mod body;
 #[cfg(target_os = "linux")]
 mod exchange;
+#[cfg(any(target_os = "linux", windows))]
+mod head;
 #[cfg(target_os = "linux")]
 mod idle;
+#[cfg(windows)]
+mod pipe;
 #[cfg(target_os = "linux")]
 mod poll;
 #[cfg(target_os = "linux")]
@@ -31,7 +35,11 @@ load idle  SOCKET CONNECTIONS            WebSockets that do nothing until stdin 
 
 What was measured is printed as lines of a name and a number.";
 
-#[cfg(target_os = "linux")]
+#[cfg(windows)]
+const USAGE: &str = "\
+load serve ENDPOINT   the upstream at a named pipe; prints `ready`";
+
+#[cfg(any(target_os = "linux", windows))]
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -69,7 +77,15 @@ fn run(arguments: &[&str]) -> std::io::Result<()> {
     }
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(windows)]
+fn run(arguments: &[&str]) -> std::io::Result<()> {
+    match *arguments {
+        ["serve", endpoint] => pipe::run(endpoint),
+        _ => Err(std::io::Error::other(format!("no such arguments\n\n{USAGE}"))),
+    }
+}
+
+#[cfg(not(any(target_os = "linux", windows)))]
 fn main() -> ExitCode {
     eprintln!("load: the benchmark runs on Linux only");
     ExitCode::FAILURE

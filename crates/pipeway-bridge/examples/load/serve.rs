@@ -4,21 +4,11 @@
 use std::io::{self, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 
-use crate::exchange::content_length;
+use crate::head::{BODY, CHUNK, ECHOED, SMALL, body_length, content_length};
 use crate::poll::{Interest, Poll};
 use crate::websocket::{self, CLIENT_FRAME, SERVER_FRAME};
 
 const LISTENER: usize = usize::MAX;
-
-/// A byte that no request begins with: it comes back as it is.
-pub const ECHOED: u8 = 0;
-
-/// What is read and written at once.
-const CHUNK: usize = 256 << 10;
-
-const SMALL: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\
-    Content-Length: 64\r\n\r\n\
-    {\"items\":[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16],\"ok\":true    }";
 
 struct Connection {
     stream: UnixStream,
@@ -164,9 +154,8 @@ impl Connection {
             self.upgraded = true;
             return self.stream.write_all(websocket::SWITCHING);
         }
-        if let Some(rest) = head.strip_prefix(b"GET /body/") {
-            let end = memchr::memchr(b' ', rest).unwrap_or(rest.len());
-            let bytes = std::str::from_utf8(&rest[..end]).ok().and_then(|text| text.parse().ok());
+        if head.starts_with(b"GET /body/") {
+            let bytes = body_length(head);
             self.unsent = bytes.ok_or_else(|| io::Error::other("a number of bytes is wanted"))?;
             write!(self.stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", self.unsent)?;
             self.interest = Interest::Write;
@@ -178,7 +167,6 @@ impl Connection {
     }
 
     fn write_body(&mut self) -> io::Result<bool> {
-        static BODY: [u8; CHUNK] = [b'b'; CHUNK];
         while self.unsent > 0 {
             let next = self.unsent.min(CHUNK as u64) as usize;
             match self.stream.write(&BODY[..next]) {

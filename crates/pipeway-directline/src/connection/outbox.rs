@@ -183,6 +183,11 @@ impl Outbox {
         self.streams.get(&key).is_some_and(|stream| stream.missing > 0)
     }
 
+    /// Whether the stream is there, and not all of it was handed over for writing.
+    pub fn is_sending(&self, key: StreamKey) -> bool {
+        self.streams.contains_key(&key)
+    }
+
     /// Adds content to a stream; the last of it ends the stream.
     pub fn push(&mut self, key: StreamKey, content: Bytes) -> Result<(), NotPushed> {
         let has_room = self.has_room(content.len());

@@ -141,6 +141,13 @@ pub struct Writer {
 }
 
 impl Writer {
+    /// Bounds what waits unread in the system to about so many bytes, where the system can.
+    pub(crate) fn bound_unread(&self, bytes: usize) {
+        if let Some(stream) = &self.shared.lock().stream {
+            stream.bound_unread(bytes);
+        }
+    }
+
     fn with<T>(&self, act: impl FnOnce(Pin<&mut Stream>) -> T) -> T {
         let mut state = self.shared.lock();
         let stream = state.stream.as_mut().expect("only dropping the writer takes it");

@@ -16,7 +16,7 @@ use super::state::now;
 use super::{Handler, Session};
 use crate::observe::{Observer, SessionEvent};
 use crate::pipes::{Pair, Reader, Watch, Writer};
-use crate::{Error, Event};
+use crate::{Error, Event, Pace};
 
 /// How long the notice to the other end, and what stands before it, may take to be written.
 const NOTICE: Duration = Duration::from_millis(500);
@@ -32,6 +32,11 @@ const READ_MAX: usize = 64 * 1024;
 
 /// How much is moved before the other tasks of the thread have their turn, in bytes.
 const TURN: usize = 1024 * 1024;
+
+/// How much the system keeps for a legacy peer, about, in bytes: a read that such a peer makes
+/// meanwhile ends long before the 64 KiB behind which it loses its place, and a quarter of them is
+/// enough for a writer and a reader that take turns.
+const LEGACY_UNREAD: usize = 16 * 1024;
 
 /// How a session ended.
 pub(crate) struct Ended {
@@ -53,6 +58,9 @@ pub(crate) async fn drive(
     detached: impl FnOnce(),
 ) -> Ended {
     let Pair { reader, writer, watch, .. } = pair;
+    if session.pace() == Pace::Legacy {
+        writer.bound_unread(LEGACY_UNREAD);
+    }
     let mut driver = Driver {
         session,
         reader,
@@ -120,14 +128,17 @@ impl Driver {
         });
         loop {
             let read = self.poll_read(cx);
-            self.take_events();
-            let wrote = self.poll_write(cx);
-            let ended = self.session.shared.drive(|state| {
-                // Also where there is always something to read: nobody may hold up what is due.
+            // Also where there is always something to read: nobody may hold up what is due. What
+            // comes of it is taken at once: no timer tells of it again.
+            self.session.shared.drive(|state| {
                 let now = now();
                 if state.connection.next_deadline().is_some_and(|due| due <= now) {
                     state.connection.tick(now);
                 }
+            });
+            self.take_events();
+            let wrote = self.poll_write(cx);
+            let ended = self.session.shared.drive(|state| {
                 state.wake_pushers();
                 state.connection.ended().is_some()
             });

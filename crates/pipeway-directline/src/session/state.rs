@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
 
+use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
@@ -13,6 +14,9 @@ use crate::message::Sent;
 use crate::{
     Connection, Error, ErrorKind, Event, Id, IncomingResponse, RequestKey, StreamKey, StreamKeys,
 };
+
+/// How much of a body that comes as a stream is taken over at once, in bytes.
+const PIECE_MAX: usize = 64 * 1024;
 
 /// The time of tokio's clock, which tests can stop.
 pub(super) fn now() -> Instant {
@@ -33,6 +37,8 @@ pub(super) struct State {
     pub(super) running: HashMap<RequestKey, Option<AbortHandle>>,
     /// Who waits until a stream takes more.
     pub(super) pushers: HashMap<StreamKey, Waker>,
+    /// Who waits until all of a stream is handed over for writing.
+    pub(super) leaving: HashMap<StreamKey, Waker>,
     /// The driver, unless it is woken already.
     pub(super) driver: Option<Waker>,
     /// What was due last when the driver slept.
@@ -47,6 +53,7 @@ impl Shared {
                 calls: HashMap::new(),
                 running: HashMap::new(),
                 pushers: HashMap::new(),
+                leaving: HashMap::new(),
                 driver: None,
                 due: None,
             }),
@@ -86,6 +93,22 @@ impl State {
             }
     }
 
+    /// How much more may wait to be sent, in bytes.
+    fn room(&self) -> usize {
+        let most = self.connection.limits().outgoing_bytes_max;
+        most.saturating_sub(self.connection.queued_bytes())
+    }
+
+    /// Pushes what there is room for of a body's next piece, which is nothing where others were
+    /// faster.
+    pub(super) fn push_some(&mut self, key: StreamKey, data: &mut Bytes) -> Result<(), Error> {
+        let some = data.len().min(self.room()).min(PIECE_MAX);
+        if some == 0 {
+            return Ok(());
+        }
+        self.connection.push(key, data.split_to(some), now())
+    }
+
     /// Whether there is room for what is there whole, before anything of the message is sent.
     pub(super) fn has_room(&self, body: Option<&Sent>, attachments: &[Body]) -> Result<(), Error> {
         let of_body = match body {
@@ -93,9 +116,7 @@ impl State {
             _ => 0,
         };
         let all = of_body + attachments.iter().map(Body::len).sum::<u64>();
-        let most = self.connection.limits().outgoing_bytes_max;
-        let room = most.saturating_sub(self.connection.queued_bytes());
-        if all > room as u64 {
+        if all > self.room() as u64 {
             let what = format!("{all} bytes more would wait to be sent than the limit allows");
             return Err(Error::new(ErrorKind::OutgoingFull, what));
         }
@@ -152,16 +173,20 @@ impl State {
         }
     }
 
-    /// Wakes those whose streams take more now, or never will.
+    /// Wakes those whose streams take more now, or are handed over, or never will be.
     pub(super) fn wake_pushers(&mut self) {
-        if self.pushers.is_empty() {
+        if self.pushers.is_empty() && self.leaving.is_empty() {
             return;
         }
-        let State { connection, pushers, .. } = self;
+        let State { connection, pushers, leaving, .. } = self;
         let ended = connection.ended().is_some();
         let is_ready =
             |key: &StreamKey| ended || connection.may_push(*key) || !connection.wants_content(*key);
         for (_, waker) in pushers.extract_if(|key, _| is_ready(key)) {
+            waker.wake();
+        }
+        let is_gone = |key: &StreamKey| ended || !connection.is_sending(*key);
+        for (_, waker) in leaving.extract_if(|key, _| is_gone(key)) {
             waker.wake();
         }
     }

@@ -149,3 +149,13 @@ fn case_129_o18_a_failed_write_ends_the_session() {
     let late = rig.connection.send_request("GET", "/", &StreamHeads::default(), None, rig.now);
     assert_eq!(late.unwrap_err().code(), Some(code::WRITE_FAILED));
 }
+
+#[test]
+fn what_is_left_to_be_written_at_the_end_is_left_where_nothing_can_be_written() {
+    let mut rig = Rig::new();
+    rig.connection.end_of_input();
+    assert!(rig.connection.has_outgoing());
+    rig.connection.write_failed(io::Error::from(io::ErrorKind::BrokenPipe));
+    assert!(!rig.connection.has_outgoing());
+    assert_eq!(rig.connection.failed().map(|error| error.kind()), None);
+}

@@ -4,7 +4,7 @@ use std::io::IoSlice;
 
 use bytes::Bytes;
 use pipeway_directline::{
-    Connection, ErrorKind, Event, Kind, Limits, StreamHead, StreamHeads, StreamKey, code,
+    Connection, ErrorKind, Event, Kind, Limits, Pace, StreamHead, StreamHeads, StreamKey, code,
 };
 
 use crate::rig::{Rig, Sent, a, bytes, contents, id};
@@ -231,7 +231,7 @@ fn what_waits_to_be_sent_has_a_bound() {
 
 #[test]
 fn a_header_and_its_payload_are_handed_over_together_without_a_copy() {
-    let mut rig = Rig::new();
+    let mut rig = Rig::with(Limits { pace: Pace::Modern, ..Limits::agent() });
     let (_, keys) = rig.connection.send_request("POST", "/", &body(8192), None, rig.now).unwrap();
     let content = some_bytes(8192);
     rig.connection.push(keys.body.unwrap(), content.clone(), rig.now).unwrap();
@@ -281,7 +281,7 @@ fn random_ids_are_version_4_and_differ() {
 
 #[test]
 fn a_stream_that_is_given_up_in_its_turn_holds_nothing_up() {
-    let mut rig = Rig::with(Limits { write_bytes: 1, ..Limits::agent() });
+    let mut rig = Rig::with(Limits { write_bytes: 1, pace: Pace::Modern, ..Limits::agent() });
     let heads = StreamHeads {
         body: Some(StreamHead::new("text/plain", 9000)),
         attachments: vec![StreamHead::new("text/plain", 9000)],
@@ -305,5 +305,24 @@ fn a_stream_that_is_given_up_in_its_turn_holds_nothing_up() {
             assert_eq!(lengths, [4096, 4096, 808]);
         }
         assert_eq!(rig.connection.queued_bytes(), 0);
+    }
+}
+
+#[test]
+fn each_frame_is_a_write_unless_the_peer_is_known_to_be_modern() {
+    for (pace, writes) in [(Pace::Legacy, 4), (Pace::Modern, 1)] {
+        let mut rig = Rig::with(Limits { pace, ..Limits::agent() });
+        let heads = body(9000);
+        let (_, keys) = rig.connection.send_request("POST", "/", &heads, None, rig.now).unwrap();
+        rig.connection.push(keys.body.unwrap(), some_bytes(9000), rig.now).unwrap();
+        let mut count = 0;
+        while rig.connection.has_outgoing() {
+            let mut slices = [IoSlice::new(&[]); 64];
+            let filled = rig.connection.outgoing(&mut slices);
+            let length = slices[..filled].iter().map(|slice| slice.len()).sum();
+            rig.connection.wrote(length, rig.now);
+            count += 1;
+        }
+        assert_eq!(count, writes, "{pace:?}");
     }
 }

@@ -12,8 +12,8 @@ use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use pipeway_directline::pipes::Place;
 use pipeway_directline::{
-    Attachment, Attachments, Body, Client, Connector, ConnectorOptions, ErrorKind, Observer,
-    Server, ServerOptions,
+    Attachment, Attachments, Body, CallTimeout, Client, Connector, ConnectorOptions, ErrorKind,
+    Observer, Server, ServerOptions,
 };
 use tokio::time::timeout;
 
@@ -181,6 +181,24 @@ fn calls_fail_at_once_when_the_session_ends_and_the_next_one_serves() {
         server.ready().await.unwrap();
         connector.client().connected().await;
         assert_eq!(connector.client().call(ask("/nothing")).await.unwrap().status(), 404);
+    });
+}
+
+#[test]
+fn a_call_fails_when_its_time_is_over_whatever_else_is_due_later() {
+    run(async {
+        let place = place();
+        let server = Server::new(place.clone(), ServerOptions::default(), router()).unwrap();
+        server.start();
+        let service = Router::new().route("/never", get(std::future::pending::<()>));
+        let connector = Connector::new(place, ConnectorOptions::default(), service).unwrap();
+        connector.start();
+        server.ready().await.unwrap();
+        let mut request = ask("/never");
+        request.extensions_mut().insert(CallTimeout(Duration::from_millis(5)));
+        // The watchdog looks every five seconds, and must not be what wakes it.
+        let called = timeout(Duration::from_secs(3), server.client().call(request)).await;
+        assert_eq!(called.expect("it is late").unwrap_err().kind(), ErrorKind::ResponseTimedOut);
     });
 }
 

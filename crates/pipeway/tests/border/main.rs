@@ -12,5 +12,10 @@
 mod harness;
 mod link;
 mod nc;
+#[path = "../terminal/presence.rs"]
+#[allow(dead_code, reason = "the terminal's own tests use the rest of it")]
+mod presence;
 mod stand_in;
+mod terminal;
+#[path = "../kit/wine.rs"]
 mod wine;

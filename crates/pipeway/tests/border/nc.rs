@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::harness::{Room, Running, WATCHDOG, run, unique_local};
-use crate::wine::{windows_path, windows_program};
+use crate::wine::{pipeway_exe, windows_path, windows_program};
 
 /// Windows Node with a server at a pipe.
 struct Pipe {
@@ -34,7 +34,7 @@ impl Pipe {
 
     /// The pipe as npiperelay's users write it.
     fn nc(&self, more: &[&str]) -> Command {
-        let mut command = windows_program("PIPEWAY_WINDOWS_PROGRAM");
+        let mut command = pipeway_exe();
         command.arg("nc").args(more).arg(format!("//./pipe/{}", self.name));
         command
     }
@@ -86,10 +86,10 @@ fn with_ei_the_last_byte_of_input_is_there_and_nothing_is_waited_for() {
 fn a_pipe_that_is_not_there_is_told_and_waited_for() {
     let room = Room::new();
     let missing = unique_local().replace("local:", "//./pipe/");
-    let mut nc = windows_program("PIPEWAY_WINDOWS_PROGRAM");
+    let mut nc = pipeway_exe();
     nc.args(["nc", &missing]);
     run(nc, b"").exits_with(7).says("does not exist");
-    let mut nc = windows_program("PIPEWAY_WINDOWS_PROGRAM");
+    let mut nc = pipeway_exe();
     nc.args(["nc", "-p", "--timeout", "100ms", &missing]);
     run(nc, b"").exits_with(8).says("could not be connected to for 100ms");
     let _ = room;

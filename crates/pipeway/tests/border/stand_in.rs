@@ -2,13 +2,12 @@
 //! for Windows.
 
 use std::io::{Read, Write};
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use crate::harness::{Running, WATCHDOG, run};
-use crate::wine::windows_program;
+use crate::harness::{WATCHDOG, run};
+use crate::wine::{StandIn, own_stand_in, windows_program};
 
 /// Which build of the stand-in is started; its other side is always this system's.
 #[derive(Clone, Copy)]
@@ -17,36 +16,23 @@ enum Build {
     Windows,
 }
 
-/// The stand-in of this system. This test lies in `deps`, beside `examples`.
-fn own() -> Command {
-    let test = std::env::current_exe().unwrap();
-    let path: PathBuf = test.parent().unwrap().parent().unwrap().join("examples/wsl");
-    assert!(path.is_file(), "`cargo build -p pipeway --example wsl` builds {}", path.display());
-    Command::new(path)
-}
-
 struct Sides {
     build: Build,
-    place: String,
-    _server: Running,
+    linux: StandIn,
 }
 
 impl Sides {
     fn new(build: Build) -> Self {
-        let mut server = own();
-        server.arg("serve");
-        let server = Running::start(server);
-        let place = server.line().strip_prefix("ready ").unwrap().to_owned();
-        Sides { build, place, _server: server }
+        Sides { build, linux: StandIn::start() }
     }
 
     fn wsl(&self, args: &[&str]) -> Command {
         let mut command = match self.build {
-            Build::Own => own(),
+            Build::Own => own_stand_in(),
             Build::Windows => windows_program("PIPEWAY_WINDOWS_WSL"),
         };
-        command.args(args).env("WSL_STAND_IN", &self.place);
-        command.env("WSL_STAND_IN_DISTRIBUTIONS", "Ubuntu-22.04,Debian").env_remove("WSL_UTF8");
+        command.args(args).env_remove("WSL_UTF8");
+        self.linux.is_found_by(&mut command);
         command
     }
 
@@ -139,7 +125,7 @@ fn faults_are_those_that_were_asked_for(build: Build) {
 fn a_stranger_has_nothing_run(build: Build) {
     let sides = Sides::new(build);
     let mut stranger = sides.wsl(&["--exec", "echo", "x"]);
-    let (port, _) = sides.place.split_once(':').unwrap();
+    let (port, _) = sides.linux.place.split_once(':').unwrap();
     stranger.env("WSL_STAND_IN", format!("{port}:0123")).env("WSL_UTF8", "1");
     let ended = run(stranger, b"").exits_with(255);
     assert!(ended.stdout().starts_with("the stand-in: "), "{ended:?}");

@@ -1,7 +1,9 @@
 //! A stub of a container engine, as far as `docker exec` asks it: a container `box` in which each
 //! command sends its input back.
 
-use std::io::{BufRead, Write};
+use std::io::{BufRead, Read};
+use std::net::Shutdown;
+use std::sync::mpsc;
 
 use crate::harness::{Request, Service};
 
@@ -9,11 +11,25 @@ use crate::harness::{Request, Service};
 pub const CODE: i32 = 7;
 
 /// Docker's numbers of a frame's stream.
-const STDOUT: u8 = 1;
-const STDERR: u8 = 2;
+pub const STDOUT: u8 = 1;
+pub const STDERR: u8 = 2;
 
-/// Starts one whose commands end when their input does, or after so many bytes of it.
-pub fn engine(ends_after: Option<usize>) -> Service {
+/// What each command writes at once, to standard error.
+pub const WELCOME: &str = "welcome\n";
+
+/// When a command's output ends.
+#[derive(Clone)]
+pub enum Ends {
+    /// When its input has ended.
+    WithInput,
+    /// After so many bytes of its input.
+    After(usize),
+    /// After the welcome; its input goes on, and is told here when it has ended.
+    First(mpsc::Sender<Vec<u8>>),
+}
+
+/// Starts one whose commands' output ends so.
+pub fn engine(ends: Ends) -> Service {
     Service::start(move |mut request| {
         let line = request.head.lines().next().unwrap().to_owned();
         let mut words = line.split(' ');
@@ -35,7 +51,7 @@ pub fn engine(ends_after: Option<usize>) -> Service {
                 assert_eq!(request.header("connection"), Some("Upgrade"), "{}", request.head);
                 assert_eq!(request.header("upgrade"), Some("tcp"), "{}", request.head);
                 assert!(!body.is_empty(), "{}", request.head);
-                hijacked(request, ends_after);
+                hijacked(request, &ends);
             }
             ("GET", "/exec/run/json") => {
                 let told = format!(r#"{{"ID":"run","Running":false,"ExitCode":{CODE}}}"#);
@@ -64,27 +80,35 @@ fn answer(request: &mut Request, status: &str, body: &str) {
 }
 
 /// Bytes both ways on what was a connection of HTTP, as the engine's own interface does it.
-fn hijacked(mut request: Request, ends_after: Option<usize>) {
-    request.reply(
-        b"HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\n\
-          Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n",
-    );
+fn hijacked(mut request: Request, ends: &Ends) {
+    let head = b"HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\n\
+          Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
+    // What a command writes at once goes out with the head, in one piece.
+    request.reply(&[&head[..], &frame(STDERR, WELCOME.as_bytes())].concat());
+    let most = match ends {
+        Ends::WithInput => usize::MAX,
+        Ends::After(most) => *most,
+        Ends::First(input_tx) => {
+            request.stream.get_mut().shutdown(Shutdown::Write).unwrap();
+            let mut input = Vec::new();
+            request.stream.read_to_end(&mut input).unwrap();
+            return input_tx.send(input).unwrap();
+        }
+    };
     let mut count = 0;
-    while ends_after.is_none_or(|most| count < most) {
+    while count < most {
         let data = request.stream.fill_buf().unwrap().to_vec();
         if data.is_empty() {
             break;
         }
         request.stream.consume(data.len());
         count += data.len();
-        frame(&mut request, STDOUT, &data);
+        request.reply(&frame(STDOUT, &data));
     }
-    frame(&mut request, STDERR, format!("{count} bytes came\n").as_bytes());
+    request.reply(&frame(STDERR, format!("{count} bytes came\n").as_bytes()));
 }
 
-fn frame(request: &mut Request, stream: u8, data: &[u8]) {
+fn frame(stream: u8, data: &[u8]) -> Vec<u8> {
     let length = u32::try_from(data.len()).unwrap().to_be_bytes();
-    let head = [&[stream, 0, 0, 0], &length[..]].concat();
-    // A client that is gone is no fault of the engine's.
-    let _ = request.stream.get_mut().write_all(&[&head, data].concat());
+    [&[stream, 0, 0, 0], &length[..], data].concat()
 }

@@ -21,5 +21,6 @@ mod load;
 mod presence;
 mod ssh;
 mod way;
-#[path = "../border/wine.rs"]
+#[path = "../kit/wine.rs"]
+#[allow(dead_code, reason = "tests of the border use the rest of it")]
 mod wine;

@@ -1,12 +1,10 @@
 //! The ways from a socket of this system to a service of this system.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::Command;
 
-use crate::harness::{Room, Running, unique_local};
+use crate::harness::{Room, Running};
 use crate::presence::children;
-use crate::wine::{windows_path, windows_program};
+use crate::wine::{StandIn, interop};
 
 const PIPEWAY: &str = env!("CARGO_BIN_EXE_pipeway");
 
@@ -41,7 +39,11 @@ impl Way {
                 Way::front(room, to, &["--through", &through], more, vec![])
             }
             Route::Border => {
-                let (name, behind) = windows_side(room, to, &[more, pipe].concat());
+                // Wine takes its time to start the stand-in, too.
+                let more_there = [more, pipe, &["--connect-timeout", "20s"]].concat();
+                let stand_in = StandIn::start();
+                let (windows, name) = stand_in.bridge(room, to, "ubuntu-22.04", &more_there);
+                let behind = vec![windows, stand_in.server];
                 let guest = interop(room);
                 let through = ["--through", "windows", "--link-guest", &guest];
                 Way::front(room, &name, &through, more, behind)
@@ -94,35 +96,4 @@ impl Way {
         ways.dedup();
         ways
     }
-}
-
-/// A bridge of Windows from a named pipe to an endpoint of this system, and the pipe.
-fn windows_side(room: &Room, to: &str, more: &[&str]) -> (String, Vec<Running>) {
-    // This test lies in `deps`, beside `examples`.
-    let test = std::env::current_exe().unwrap();
-    let stand_in = test.parent().unwrap().parent().unwrap().join("examples/wsl");
-    let mut server = Command::new(stand_in);
-    server.arg("serve");
-    let server = Running::start(server);
-    let place = server.line().strip_prefix("ready ").unwrap().to_owned();
-
-    let name = unique_local().replace("local:", "npipe:");
-    let mut bridge = windows_program("PIPEWAY_WINDOWS_PROGRAM");
-    bridge.args(["bridge", "--listen", &name, "--to", to, "--through", "wsl:ubuntu"]);
-    bridge.args(["--link-guest", PIPEWAY, "--connect-timeout", "20s"]).args(more);
-    bridge.env("WSL_STAND_IN", place).env("WSL_STAND_IN_DISTRIBUTIONS", "Ubuntu,Debian");
-    let wsl = std::env::var_os("PIPEWAY_WINDOWS_WSL").expect("PIPEWAY_WINDOWS_WSL is set");
-    bridge.env("PIPEWAY_WSL_PROGRAM", windows_path(wsl.as_ref()));
-    bridge.current_dir(room.path(""));
-    let bridge = Running::start(bridge);
-    assert!(bridge.line().starts_with("ready "));
-    (name, vec![bridge, server])
-}
-
-/// A script by which a program of this system starts `pipeway.exe`, as WSL's interop does by itself.
-fn interop(room: &Room) -> String {
-    let program = std::env::var("PIPEWAY_WINDOWS_PROGRAM").unwrap();
-    let path = room.file("pipeway.exe", format!("#!/bin/sh\nexec wine '{program}' \"$@\"\n"));
-    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
-    path.display().to_string()
 }

@@ -8,7 +8,6 @@ mod cut;
 #[path = "../program/harness.rs"]
 #[allow(dead_code, reason = "the program's own tests use the rest of it")]
 mod harness;
-mod hijack;
 mod load;
 mod loss;
 mod program;

@@ -21,5 +21,8 @@ mod recorder;
 mod scene;
 mod session;
 mod terminal;
+#[path = "../kit/wine.rs"]
+#[allow(dead_code, reason = "tests of the border use the rest of it")]
+mod windows;
 mod wine;
 mod wire;

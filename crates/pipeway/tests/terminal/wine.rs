@@ -5,8 +5,7 @@
 //! Windows programs are by `PIPEWAY_WINDOWS_PROGRAM` and `PIPEWAY_WINDOWS_NODE`.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -18,6 +17,7 @@ use crate::presence::{Go, Presence, children, descriptors, peak_kib, resident_ki
 use crate::recorder::Recorder;
 use crate::scene::{Agent, Place, events};
 use crate::session::{Expected, agree, opcodes};
+use crate::windows::{StandIn, pipeway_exe, windows_path, windows_program};
 use crate::wire::{CLOSE, CONTINUATION, TEXT};
 
 /// An agent of this system, and a bridge of the other to it.
@@ -27,6 +27,8 @@ struct Across {
     bridge: Running,
     /// The pipe.
     pipe: String,
+    /// The Linux side of a link.
+    _stand_in: Option<StandIn>,
 }
 
 impl Across {
@@ -34,7 +36,7 @@ impl Across {
         let room = Room::new();
         let agent = Agent::start(&room, Place::Port);
         let (bridge, pipe) = bridge(&room, &agent.endpoint, more);
-        Across { room, agent, bridge, pipe }
+        Across { room, agent, bridge, pipe, _stand_in: None }
     }
 
     /// With a recorder between the two.
@@ -43,7 +45,20 @@ impl Across {
         let agent = Agent::start(&room, Place::Port);
         let recorder = Recorder::before(&agent.endpoint, &room.path(""), "recorder");
         let (bridge, pipe) = bridge(&room, &recorder.endpoint, &[]);
-        (Across { room, agent, bridge, pipe }, recorder)
+        (Across { room, agent, bridge, pipe, _stand_in: None }, recorder)
+    }
+
+    /// With a recorder between the two, and the agent at a Unix socket: a link leads there.
+    fn linked() -> (Self, Recorder) {
+        let room = Room::new();
+        let agent = Agent::start(&room, Place::Link);
+        let recorder = Recorder::before(&agent.endpoint, &room.path(""), "recorder");
+        let stand_in = StandIn::start();
+        let file = windows_path(&room.path("events.jsonl"));
+        let more = ["--connect-timeout", "20s", "--events", &file];
+        let (bridge, name) = stand_in.bridge(&room, &recorder.endpoint, "ubuntu-22.04", &more);
+        let pipe = name.replace("npipe:", r"\\.\pipe\");
+        (Across { room, agent, bridge, pipe, _stand_in: Some(stand_in) }, recorder)
     }
 
     fn token(&self) -> Option<&str> {
@@ -62,10 +77,9 @@ impl Across {
     fn node(&self, mode: &str, arguments: &[&str]) -> PathBuf {
         let folder = self.room.path(mode);
         fs::create_dir(&folder).unwrap();
-        let mut node = Command::new("wine");
-        node.arg(named("PIPEWAY_WINDOWS_NODE"));
-        node.arg(windows(&scripts().join("terminal/client.cjs"))).args([mode, &self.pipe]);
-        node.arg(windows(&folder)).arg(windows(&scripts().join("windows/node_modules")));
+        let mut node = windows_program("PIPEWAY_WINDOWS_NODE");
+        node.arg(windows_path(&scripts().join("terminal/client.cjs"))).args([mode, &self.pipe]);
+        node.arg(windows_path(&folder)).arg(windows_path(&scripts().join("windows/node_modules")));
         node.args(arguments).args(self.token());
         succeeds(node, &folder);
         folder
@@ -84,31 +98,11 @@ fn bridge(room: &Room, to: &str, more: &[&str]) -> (Running, String) {
     let name = unique_local().replace("local:", "");
     let mut command = pipeway_exe();
     command.args(["bridge", "--listen", &format!("npipe:{name}"), "--to", to, "--events"]);
-    command.arg(windows(&room.path("events.jsonl"))).args(more);
+    command.arg(windows_path(&room.path("events.jsonl"))).args(more);
     let running = Running::start(command);
     let pipe = format!(r"\\.\pipe\{name}");
     assert_eq!(running.line(), format!("ready {pipe}"));
     (running, pipe)
-}
-
-/// The Windows program without arguments.
-fn pipeway_exe() -> Command {
-    let mut command = Command::new("wine");
-    command.arg(named("PIPEWAY_WINDOWS_PROGRAM"));
-    for name in ["PIPEWAY_WINDOWS_PROGRAM", "PIPEWAY_WINDOWS_NODE"] {
-        command.env_remove(name);
-    }
-    command
-}
-
-fn named(variable: &str) -> PathBuf {
-    let path = std::env::var_os(variable).unwrap_or_else(|| panic!("{variable} is not set"));
-    PathBuf::from(path)
-}
-
-/// A path of this system as Windows programs see it under Wine.
-fn windows(path: &Path) -> String {
-    format!("Z:{}", path.display().to_string().replace('/', "\\"))
 }
 
 /// Reads what a terminal shows until there is `text`.
@@ -138,6 +132,24 @@ fn a_session_over_a_pipe_is_the_same_at_both_ends() {
         let sent = opcodes(&client.sent);
         assert_eq!(sent.contains(&CONTINUATION), mode != "ws", "{sent:?}");
         assert_eq!((sent.first(), sent.last()), (Some(&TEXT), Some(&CLOSE)));
+    }
+}
+
+#[test]
+#[ignore = "needs Windows programs under Wine: cargo xtask windows test"]
+fn a_session_over_a_pipe_and_a_link_is_the_same_at_both_ends() {
+    for mode in ["hand", "ws"] {
+        let (across, recorder) = Across::linked();
+        let client = recorded_by_node(&across.node(mode, &[]));
+        let (agent, pipe) = (recorder.recording(), across.pipe.clone());
+        let expected = Expected {
+            transport_mode: "named_pipe",
+            transport_endpoint: &pipe,
+            upstream_endpoint: &recorder.endpoint,
+        };
+        let upgrades = across.upgrades();
+        assert_eq!(upgrades[0]["link.mode"], "stdio", "{upgrades:?}");
+        agree(&client, &agent, &upgrades, &expected);
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::super::machine;
 use super::super::report::{median, number};
-use super::{Options, Results, Sample, WAYS, Way, Workload};
+use super::{Options, Results, Sample, Way, Workload};
 
 type Field = fn(&Sample) -> f64;
 
@@ -27,19 +27,31 @@ pub fn markdown(options: &Options, versions: &str, results: &Results) -> Result<
         options.seconds,
         options.bytes >> 20
     ));
+    let direct = if options.ways().contains(&Way::Direct) {
+        let spread = spread(results, |way| way == Way::Direct) * 100.0;
+        format!(
+            "the rates of \"direct\" varied by up to {spread:.0} % between the rounds, those of the others"
+        )
+    } else {
+        "the rates varied between the rounds".to_owned()
+    };
     line(format!(
-        "Load average at the start {}, at the end {}; the rates of \"direct\" varied by up to {:.0} % \
-         between the rounds, those of the others by up to {:.0} %.",
+        "Load average at the start {}, at the end {}; {direct} by up to {:.0} %.",
         options.load_average,
         machine::load_average(),
-        spread(results, |way| way == Way::Direct) * 100.0,
         spread(results, |way| way != Way::Direct) * 100.0
     ));
+    // A page has both tables.
+    let across = if options.wine { ", across the border" } else { "" };
     for (workload, head) in
         [(Workload::SetUp(1), "Set-up, one by one"), (Workload::SetUp(16), "Set-up, 16 at once")]
     {
-        table(&mut out, head, "a second | p50 µs | p99 µs | link / it | its p50 / link's");
-        for way in WAYS {
+        table(
+            &mut out,
+            &format!("{head}{across}"),
+            "a second | p50 µs | p99 µs | link / it | its p50 / link's",
+        );
+        for &way in options.ways() {
             let of = |way, field| of(results, way, workload, field);
             row(
                 &mut out,
@@ -54,9 +66,9 @@ pub fn markdown(options: &Options, versions: &str, results: &Results) -> Result<
             );
         }
     }
-    let head = format!("One session, {} MiB", options.bytes >> 20);
+    let head = format!("One session, {} MiB{across}", options.bytes >> 20);
     table(&mut out, &head, "down MiB/s | up MiB/s | down link / it | up link / it");
-    for way in WAYS {
+    for &way in options.ways() {
         let of = |way, workload| of(results, way, workload, MEBIBYTES);
         let (down, up) = (of(way, Workload::Down), of(way, Workload::Up));
         row(

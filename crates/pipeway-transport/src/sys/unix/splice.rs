@@ -17,6 +17,14 @@ impl Socket<'_> {
     pub(crate) fn takes_pages(self) -> bool {
         matches!(self, Socket::Unix(_))
     }
+
+    /// Sets the size of the buffer that is written to.
+    pub(crate) fn bound_unread(self, bytes: usize) -> std::io::Result<()> {
+        match self {
+            Socket::Unix(stream) => socket2::SockRef::from(stream).set_send_buffer_size(bytes),
+            Socket::Tcp(stream) => socket2::SockRef::from(stream).set_send_buffer_size(bytes),
+        }
+    }
 }
 
 #[cfg(not(target_os = "linux"))]

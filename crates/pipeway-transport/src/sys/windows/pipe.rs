@@ -4,7 +4,8 @@
 // Pipes are made and looked at through raw handles.
 #![allow(unsafe_code)]
 
-use std::io;
+use std::cell::RefCell;
+use std::io::{self, IoSlice};
 use std::os::windows::io::{
     AsHandle, AsRawHandle, BorrowedHandle, FromRawHandle, IntoRawHandle, OwnedHandle,
 };
@@ -49,6 +50,11 @@ const BUFFER_BYTES: u32 = 64 * 1024;
 
 /// The most that one write hands over: the runtime copies what it is given.
 const WRITE_BYTES_MAX: usize = 64 * 1024;
+
+thread_local! {
+    /// Where parts are put together that are written at once.
+    static GATHERED: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(WRITE_BYTES_MAX));
+}
 
 /// After so many reads of nothing from a pipe whose other end is gone, it is the end.
 const NOTHINGS_MAX: u32 = 16;
@@ -125,8 +131,6 @@ pub(crate) struct Pipe {
     end: End,
     kind: Kind,
     direction: Direction,
-    /// Where the parts of a write are put together.
-    gathered: Vec<u8>,
     /// Whether the end of the stream was read.
     ended: AtomicBool,
 }
@@ -187,7 +191,6 @@ impl Pipe {
             end,
             kind,
             direction,
-            gathered: Vec::new(),
             ended: AtomicBool::new(false),
         }
     }
@@ -380,33 +383,30 @@ impl AsyncWrite for Pipe {
         self.poll_write_some(cx, part).map_err(broken)
     }
 
-    /// The runtime writes one buffer at a time, so the parts are put together first: the system
-    /// gets them as one write.
+    /// The runtime would write the first part alone, and each write is a message to the system.
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
+        bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let mut filled = bufs.iter().filter(|buf| !buf.is_empty());
-        let (first, second) = (filled.next(), filled.next());
-        let Some(first) = first else { return self.poll_write(cx, &[]) };
-        if second.is_none() {
+        let mut parts = bufs.iter().filter(|part| !part.is_empty());
+        let first: &[u8] = parts.next().map_or(&[], |part| part);
+        if first.len() >= WRITE_BYTES_MAX || parts.next().is_none() {
             return self.poll_write(cx, first);
         }
-        // Nothing is copied while an earlier write is under way.
+        // So that nothing is put together in vain.
         ready!(match &self.end {
             End::Server(server) => server.poll_write_ready(cx),
             End::Client(client) => client.poll_write_ready(cx),
         })?;
-        let mut gathered = std::mem::take(&mut self.gathered);
-        gathered.clear();
-        for buf in bufs {
-            let room = WRITE_BYTES_MAX - gathered.len();
-            gathered.extend_from_slice(&buf[..buf.len().min(room)]);
-        }
-        let written = self.as_mut().poll_write(cx, &gathered);
-        self.gathered = gathered;
-        written
+        GATHERED.with_borrow_mut(|gathered| {
+            gathered.clear();
+            for part in bufs {
+                let room = WRITE_BYTES_MAX - gathered.len();
+                gathered.extend_from_slice(&part[..part.len().min(room)]);
+            }
+            self.as_mut().poll_write(cx, gathered)
+        })
     }
 
     fn is_write_vectored(&self) -> bool {

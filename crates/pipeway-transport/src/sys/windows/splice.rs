@@ -8,13 +8,19 @@ use tokio::net::TcpStream;
 /// A socket.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Socket<'a> {
-    Tcp(#[expect(dead_code, reason = "nothing is moved")] &'a TcpStream),
+    Tcp(&'a TcpStream),
 }
 
 impl Socket<'_> {
     /// There is no way to give it any.
     pub(crate) fn takes_pages(self) -> bool {
         false
+    }
+
+    /// Sets the size of the buffer that is written to.
+    pub(crate) fn bound_unread(self, bytes: usize) -> std::io::Result<()> {
+        let Socket::Tcp(stream) = self;
+        socket2::SockRef::from(stream).set_send_buffer_size(bytes)
     }
 }
 
