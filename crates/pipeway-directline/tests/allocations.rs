@@ -14,8 +14,8 @@ use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
 use pipeway_directline::pipes::Place;
 use pipeway_directline::{
-    Body, Connection, Connector, ConnectorOptions, Event, Header, Limits, Server, ServerOptions,
-    StreamHead, StreamHeads,
+    Body, Connection, Connector, ConnectorOptions, Event, Header, Limits, Pace, Server,
+    ServerOptions, StreamHead, StreamHeads,
 };
 
 /// How many round trips are counted; the average is told.
@@ -33,7 +33,8 @@ fn a_header_is_written_and_read_without_an_allocation() {
 #[test]
 fn frames_of_a_stream_are_made_without_an_allocation() {
     let now = Instant::now();
-    let mut end = Connection::new(Limits::agent(), now).unwrap();
+    let limits = Limits { pace: Pace::Modern, ..Limits::agent() };
+    let mut end = Connection::new(limits, now).unwrap();
     let length = 64 * 4096;
     let head = Some(StreamHead::new("a/b", length));
     let heads = StreamHeads { body: head, ..StreamHeads::default() };

@@ -23,8 +23,9 @@ cargo xtask bench directline [OPTION...]
 /// The name of the pair in its folder.
 const NAME: &str = "pair";
 
-/// What peers of today take in one frame, in bytes; the default is what older ones take.
-const LARGE_CHUNK: u32 = 65_536;
+/// For peers of today: many frames in one write, of the length that they take. The defaults are for
+/// older ones.
+const MODERN: [&str; 4] = ["--pace", "modern", "--chunk", "65536"];
 
 /// Reads the arguments and runs.
 ///
@@ -97,8 +98,10 @@ impl Options {
 /// One end of a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// This project's, with a chunk that is not the default, if any.
-    Ours(Option<u32>),
+    /// This project's, with its defaults.
+    Ours,
+    /// This project's, set for peers of today.
+    Modern,
     /// The npm package, mended.
     Npm,
 }
@@ -111,14 +114,13 @@ struct Ends {
 }
 
 impl Ends {
-    const OURS: Ends = Ends { connector: End::Ours(None), agent: End::Ours(None) };
-    const LARGE: Ends =
-        Ends { connector: End::Ours(Some(LARGE_CHUNK)), agent: End::Ours(Some(LARGE_CHUNK)) };
+    const OURS: Ends = Ends { connector: End::Ours, agent: End::Ours };
+    const MODERN: Ends = Ends { connector: End::Modern, agent: End::Modern };
     const NPM: Ends = Ends { connector: End::Npm, agent: End::Npm };
-    const TO_NPM: Ends = Ends { connector: End::Ours(None), agent: End::Npm };
-    const FROM_NPM: Ends = Ends { connector: End::Npm, agent: End::Ours(None) };
+    const TO_NPM: Ends = Ends { connector: End::Ours, agent: End::Npm };
+    const FROM_NPM: Ends = Ends { connector: End::Npm, agent: End::Ours };
 
-    const ALL: [Ends; 5] = [Ends::OURS, Ends::LARGE, Ends::NPM, Ends::TO_NPM, Ends::FROM_NPM];
+    const ALL: [Ends; 5] = [Ends::OURS, Ends::MODERN, Ends::NPM, Ends::TO_NPM, Ends::FROM_NPM];
 
     fn has_npm(self) -> bool {
         self.connector == End::Npm || self.agent == End::Npm
@@ -128,11 +130,11 @@ impl Ends {
 impl fmt::Display for Ends {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match (self.connector, self.agent) {
-            (End::Ours(None), End::Ours(_)) => "pipeway",
-            (End::Ours(Some(_)), End::Ours(_)) => "pipeway, chunks of 65,536",
+            (End::Ours, End::Ours) => "pipeway",
+            (End::Modern, _) | (_, End::Modern) => "pipeway, modern pace, chunks of 65,536",
             (End::Npm, End::Npm) => "npm",
-            (End::Ours(_), End::Npm) => "pipeway's connector, npm's agent",
-            (End::Npm, End::Ours(_)) => "npm's connector, pipeway's agent",
+            (End::Ours, End::Npm) => "pipeway's connector, npm's agent",
+            (End::Npm, End::Ours) => "npm's connector, pipeway's agent",
         })
     }
 }
@@ -157,11 +159,6 @@ const WORKLOADS: [Workload; 5] = [
 ];
 
 impl Workload {
-    /// The chunk changes nothing for what fits into either.
-    fn is_measured(self, ends: Ends) -> bool {
-        ends != Ends::LARGE || !matches!(self, Workload::Calls(_))
-    }
-
     fn arguments(self, options: &Options) -> Vec<String> {
         match self {
             Workload::Calls(in_flight) => {
@@ -210,8 +207,7 @@ impl<'a> Run<'a> {
     fn measure(&self) -> Result<Results, String> {
         let mut results: Results = Vec::new();
         for workload in WORKLOADS {
-            let ends = Ends::ALL.into_iter().filter(|ends| workload.is_measured(*ends));
-            let ends = ends.filter(|ends| self.options.npm || !ends.has_npm());
+            let ends = Ends::ALL.into_iter().filter(|ends| self.options.npm || !ends.has_npm());
             results.extend(ends.map(|ends| (workload, ends, Vec::new())));
         }
         for round in 0..self.options.rounds {
@@ -275,11 +271,11 @@ impl<'a> Run<'a> {
                 command.arg("--prefix").arg(format!("{folder}/")).args(["--mended", "yes"]);
                 command
             }
-            End::Ours(chunk) => {
+            End::Ours | End::Modern => {
                 let mut command = pinned(processor, &self.load);
                 command.arg(role).arg(format!("unix:{folder}/{NAME}")).args(arguments);
-                if let Some(chunk) = chunk {
-                    command.arg("--chunk").arg(chunk.to_string());
+                if end == End::Modern {
+                    command.args(MODERN);
                 }
                 command
             }

@@ -8,6 +8,7 @@
 //! directline_load connector PLACE upload|download BYTES [OPTION...]
 //!
 //! --chunk BYTES    the limits' `chunk_bytes` in place of the default
+//! --pace modern    the limits' `pace` in place of the default
 //! --busy MICROS    `busy_poll` in place of the default
 //! ```
 //!
@@ -25,7 +26,9 @@ use std::error::Error;
 use std::time::Duration;
 
 use pipeway_directline::pipes::Place;
-use pipeway_directline::{Connector, ConnectorOptions, Limits, Observer, Server, ServerOptions};
+use pipeway_directline::{
+    Connector, ConnectorOptions, Limits, Observer, Pace, Server, ServerOptions,
+};
 use tokio::io::AsyncReadExt as _;
 
 use self::answers::Answers;
@@ -34,7 +37,7 @@ use self::work::Work;
 /// Requests that run at once: more than any load has in flight.
 const REQUESTS_MAX: usize = 256;
 
-const USAGE: &str = "directline_load agent PLACE [--chunk BYTES] [--busy MICROS]\n\
+const USAGE: &str = "directline_load agent PLACE [--chunk BYTES] [--pace modern] [--busy MICROS]\n\
     directline_load connector PLACE calls|json COUNT IN_FLIGHT [as above]\n\
     directline_load connector PLACE upload|download BYTES [as above]";
 
@@ -65,6 +68,7 @@ async fn main() -> Result<(), Failed> {
 #[derive(Clone, Copy, Debug, Default)]
 struct Options {
     chunk: Option<u32>,
+    pace: Pace,
     busy: Option<u64>,
 }
 
@@ -73,6 +77,7 @@ impl Options {
     fn set(&mut self, name: &str, value: &str) -> Result<bool, Failed> {
         match name {
             "--chunk" => self.chunk = Some(value.parse()?),
+            "--pace" if value == "modern" => self.pace = Pace::Modern,
             "--busy" => self.busy = Some(value.parse()?),
             _ => return Ok(false),
         }
@@ -82,6 +87,7 @@ impl Options {
     fn limits(self, limits: Limits) -> Limits {
         Limits {
             chunk_bytes: self.chunk.unwrap_or(limits.chunk_bytes),
+            pace: self.pace,
             requests_max: REQUESTS_MAX,
             streams_max: 2 * REQUESTS_MAX,
             ..limits
