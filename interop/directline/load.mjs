@@ -6,7 +6,7 @@
 //   calls      POST /api/messages with an activity of 200 bytes, answered with 200 and nothing
 //   json       POST /json with the same activity, answered with 200 {"id":"00000001"}
 //   upload     POST /sink with one body, answered with 200 and nothing when it is there
-//   download   GET /bytes/BYTES, answered with 200 and one body
+//   download   POST /make/BYTES, which is not measured, then GET /made, answered with 200 and that body
 //
 // The agent says `ready agent` and answers until its standard input ends. The connector waits for the
 // pipes, warms up with a twentieth of the calls, and says lines of a word and a number: `exchanges`,
@@ -51,9 +51,8 @@ class Handler extends bfs.RequestHandler {
     await sizes(streams);
     const response = bfs.StreamingResponse.create(200);
     if (path === '/json') return add(response, 'application/json', JSON_BODY);
-    if (path.startsWith('/bytes/')) {
-      return add(response, 'application/octet-stream', Buffer.alloc(Number(path.slice(7)), 'x'));
-    }
+    if (path.startsWith('/make/')) this.made = Buffer.alloc(Number(path.slice(6)), 'x');
+    if (path === '/made') return add(response, 'application/octet-stream', this.made);
     return response;
   }
 }
@@ -130,10 +129,11 @@ async function exchanges(client, count, inFlight) {
 
 async function body(client, bytes) {
   const upload = what === 'upload' ? Buffer.alloc(bytes, 'x') : null;
+  if (!upload) await call(client, 'POST', `/make/${bytes}`);
   const before = performance.now();
   const came = upload
     ? await call(client, 'POST', '/sink', upload)
-    : await call(client, 'GET', `/bytes/${bytes}`);
+    : await call(client, 'GET', '/made');
   const seconds = (performance.now() - before) / 1000;
   if (!upload && came !== bytes) throw new Error(`${came} bytes came`);
   say(`bytes ${bytes}\nseconds ${seconds.toFixed(3)}`);

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: the bridge beside other proxies, in one run. docs/benchmarks.md tells
 //! what is measured and how.
 
+mod directline;
 mod link;
 mod machine;
 mod mux;
@@ -18,6 +19,7 @@ use way::{Server, Way};
 
 const HELP: &str = "\
 cargo xtask bench [OPTION...]
+cargo xtask bench directline [OPTION...]   DirectLine instead: `bench directline --help`
 cargo xtask bench mux [OPTION...]   the multiplexer instead: `bench mux --help`
 cargo xtask bench link [OPTION...]  links instead: `bench link --help`
 
@@ -37,6 +39,7 @@ cargo xtask bench link [OPTION...]  links instead: `bench link --help`
 /// A sentence that says what could not be measured.
 pub fn run(arguments: &[String]) -> Result<(), String> {
     match arguments.split_first().map(|(first, rest)| (&**first, rest)) {
+        Some(("directline", rest)) => return directline::run(rest),
         Some(("mux", rest)) => return mux::run(rest),
         Some(("link", rest)) => return link::run(rest),
         _ => {}

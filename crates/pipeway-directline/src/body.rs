@@ -48,6 +48,12 @@ impl Body {
 }
 
 impl Body {
+    /// Adds a piece behind the others.
+    pub(crate) fn push(&mut self, piece: Bytes) {
+        self.length += piece.len() as u64;
+        self.pieces.push_back(piece);
+    }
+
     /// All of a body, in the pieces in which it comes.
     pub(crate) async fn gather<B>(body: B) -> Result<Body, B::Error>
     where
@@ -59,8 +65,7 @@ impl Body {
             if let Ok(piece) = frame?.into_data()
                 && !piece.is_empty()
             {
-                whole.length += piece.len() as u64;
-                whole.pieces.push_back(piece);
+                whole.push(piece);
             }
         }
         Ok(whole)

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
+use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use tokio::sync::watch;
 
@@ -15,6 +16,7 @@ use crate::body::{Attachments, Body};
 use crate::message::{BodyError, Outgoing, RawPath, response};
 use crate::observe::Observer;
 use crate::session::{Session, UntilWritten};
+use crate::telemetry::Telemetry;
 use crate::turn::{Operation, Replies, ReplyLimits};
 use crate::{Activity, Error, ErrorKind, service_url};
 
@@ -30,6 +32,7 @@ pub struct Client {
 struct Inner {
     session: Mutex<Option<Session>>,
     connected_tx: watch::Sender<bool>,
+    telemetry: Telemetry,
     replies: Arc<Replies>,
 }
 
@@ -39,10 +42,11 @@ struct Inner {
 pub struct CallTimeout(pub Duration);
 
 impl Client {
-    pub(crate) fn new(replies: ReplyLimits, observer: Observer) -> Self {
+    pub(crate) fn new(replies: ReplyLimits, observer: Observer, telemetry: Telemetry) -> Self {
         let (connected_tx, _) = watch::channel(false);
         let replies = Replies::new(replies, observer);
-        Client { inner: Arc::new(Inner { session: Mutex::new(None), connected_tx, replies }) }
+        let session = Mutex::new(None);
+        Client { inner: Arc::new(Inner { session, connected_tx, replies, telemetry }) }
     }
 
     /// The replies that go through it.
@@ -121,18 +125,39 @@ impl Client {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BodyError>,
     {
-        let session = self.inner.session.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let Some(session) = session else { return Err(Error::not_connected(None)) };
         let (mut parts, body) = request.into_parts();
         let path = match parts.extensions.remove() {
             Some(RawPath(path)) => path,
             None => parts.uri.path_and_query().map_or_else(String::new, ToString::to_string),
         };
+        let body_size = body.size_hint().exact().unwrap_or(0);
+        let reply = self.inner.telemetry.reply(parts.method.as_str(), &path, body_size);
+        let answer = self.exchange(parts, &path, body, written).await;
+        match &answer {
+            Ok(response) => reply.answered(response.status().as_u16()),
+            Err(error) => reply.failed(error),
+        }
+        answer
+    }
+
+    async fn exchange<B>(
+        &self,
+        mut parts: Parts,
+        path: &str,
+        body: B,
+        written: Option<UntilWritten>,
+    ) -> Result<Response<Body>, Error>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BodyError>,
+    {
+        let session = self.inner.session.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(session) = session else { return Err(Error::not_connected(None)) };
         let attachments = parts.extensions.remove::<Attachments>();
         let timeout = parts.extensions.get().map(|CallTimeout(timeout)| *timeout);
         let outgoing =
             Outgoing::prepare(&parts.headers, attachments, body, session.collected_max()).await?;
-        let answer = session.call(parts.method.as_str(), &path, outgoing, timeout, written).await?;
+        let answer = session.call(parts.method.as_str(), path, outgoing, timeout, written).await?;
         response(answer)
     }
 

@@ -12,7 +12,8 @@ use crate::client::Client;
 use crate::message::BodyError;
 use crate::observe::Observer;
 use crate::pipes::{Pair, PairConnectOptions, PipesError, Place, RECONNECT_PAUSE, connect_pair};
-use crate::run::{Pairs, Runner, Setup, handler};
+use crate::run::{BUSY_POLL, Pairs, Runner, Setup, handler};
+use crate::telemetry::Telemetry;
 use crate::turn::ReplyLimits;
 use crate::{Error, Limits};
 
@@ -30,6 +31,11 @@ pub struct ConnectorOptions {
     /// an agent that is about to close its listener does not take the connection. Default: 250
     /// milliseconds.
     pub pause: Duration,
+    /// How long, after a small exchange, the session's task looks for more before it lets its
+    /// thread sleep; where that is in vain it is tried ever more seldom, and while nothing moves,
+    /// never. It spares a conversation the waking of a processor and costs its thread this much
+    /// processor time for each exchange at the most. Zero: never. Default: 100 microseconds.
+    pub busy_poll: Duration,
     /// Who is told what happens. Default: nobody.
     pub observer: Observer,
 }
@@ -41,6 +47,7 @@ impl Default for ConnectorOptions {
             connect: PairConnectOptions::default(),
             reconnect: true,
             pause: RECONNECT_PAUSE,
+            busy_poll: BUSY_POLL,
             observer: Observer::default(),
         }
     }
@@ -80,12 +87,16 @@ impl Connector {
         B::Error: Into<BodyError>,
     {
         options.limits.check()?;
-        let client = Client::new(ReplyLimits::default(), options.observer.clone());
+        let telemetry = Telemetry::none();
+        let observer = options.observer.clone();
+        let client = Client::new(ReplyLimits::default(), observer, telemetry.clone());
         let setup = Setup {
             limits: options.limits.clone(),
             reconnect: options.reconnect,
+            busy_poll: options.busy_poll,
             observer: options.observer.clone(),
-            handler: handler(service, client.clone()),
+            handler: handler(service, client.clone(), telemetry.clone()),
+            telemetry,
         };
         let runner = Runner::new(setup, client);
         Ok(Connector { inner: Arc::new(Inner { place, options, runner }) })

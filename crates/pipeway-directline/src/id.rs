@@ -13,6 +13,8 @@ pub(crate) const LENGTH: usize = 36;
 /// Where a hyphenated GUID has its hyphens.
 const HYPHENS: [usize; 4] = [8, 13, 18, 23];
 
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
 /// How many random bytes are drawn at a time: 16 ids.
 const DRAWN: usize = 256;
 
@@ -75,12 +77,12 @@ impl Id {
         const VARIANT: u128 = 0x3 << 62;
         let guid = random & !(VERSION | VARIANT) | 0x4 << 76 | 0x2 << 62;
         let mut text = [b'-'; LENGTH];
-        let mut shift = 128;
-        for (at, byte) in text.iter_mut().enumerate() {
-            if !HYPHENS.contains(&at) {
-                shift -= 4;
-                *byte = b"0123456789abcdef"[(guid >> shift & 0xf) as usize];
-            }
+        let mut at = 0;
+        for (index, byte) in guid.to_be_bytes().into_iter().enumerate() {
+            at += usize::from(matches!(index, 4 | 6 | 8 | 10));
+            text[at] = HEX[usize::from(byte >> 4)];
+            text[at + 1] = HEX[usize::from(byte & 0xf)];
+            at += 2;
         }
         Id { text, guid: Some(guid) }
     }
@@ -90,14 +92,33 @@ fn with_digit(number: u128, digit: &u8) -> Option<u128> {
     char::from(*digit).to_digit(16).map(|digit| number << 4 | u128::from(digit))
 }
 
+/// What each byte is as a hexadecimal digit; 0xff where it is none.
+const DIGITS: [u8; 256] = {
+    let mut digits = [0xff; 256];
+    let mut digit = 0;
+    while digit < 16 {
+        let byte = HEX[digit as usize];
+        digits[byte as usize] = digit;
+        digits[byte.to_ascii_uppercase() as usize] = digit;
+        digit += 1;
+    }
+    digits
+};
+
+/// Read with each header, so without a branch for each digit.
 fn hyphenated(text: &[u8; LENGTH]) -> Option<u128> {
-    text.iter().enumerate().try_fold(0, |number, (at, byte)| {
-        if HYPHENS.contains(&at) {
-            (*byte == b'-').then_some(number)
-        } else {
-            with_digit(number, byte)
-        }
-    })
+    let mut seen = 0;
+    let mut number = |from: usize, to: usize| {
+        text[from..to].iter().fold(0_u64, |number, byte| {
+            let digit = DIGITS[usize::from(*byte)];
+            seen |= digit;
+            number << 4 | u64::from(digit & 0xf)
+        })
+    };
+    let high = number(0, 8) << 32 | number(9, 13) << 16 | number(14, 18);
+    let low = number(19, 23) << 48 | number(24, 36);
+    let is_guid = seen <= 0xf && HYPHENS.iter().all(|at| text[*at] == b'-');
+    is_guid.then_some(u128::from(high) << 64 | u128::from(low))
 }
 
 /// Whether `byte` may stand at `at` in an id.

@@ -55,6 +55,7 @@ mod run;
 mod server;
 pub mod service_url;
 mod session;
+mod telemetry;
 mod turn;
 
 pub use activity::{Account, Activity, ActivityAttachment, AttachmentContent, Conversation};

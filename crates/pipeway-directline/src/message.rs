@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::pin::Pin;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt as _;
@@ -113,25 +113,21 @@ where
     B::Error: Into<BodyError>,
 {
     let mut body = std::pin::pin!(body);
-    let mut all = BytesMut::new();
+    let mut all = Body::empty();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
             let error: BodyError = error.into();
             Error::new(ErrorKind::Usage, format!("the body can't be had: {error}"))
         })?;
         let Ok(mut data) = frame.into_data() else { continue };
-        if all.len() as u64 + data.remaining() as u64 > bytes_max {
+        if all.len() + data.remaining() as u64 > bytes_max {
             let what = format!("the body is longer than {bytes_max} bytes");
             return Err(Error::new(ErrorKind::Usage, what));
         }
-        while data.has_remaining() {
-            let chunk = data.chunk();
-            all.extend_from_slice(chunk);
-            let length = chunk.len();
-            data.advance(length);
-        }
+        // What lies in one piece is not copied.
+        all.push(data.copy_to_bytes(data.remaining()));
     }
-    Ok(all.freeze().into())
+    Ok(all)
 }
 
 /// A request as HTTP has it; a status to answer with where HTTP can't have it.

@@ -15,6 +15,7 @@ use crate::message::{BodyError, Outgoing, request};
 use crate::observe::{Observer, SessionEvent};
 use crate::pipes::{Backoff, Pair, PipesError};
 use crate::session::{Handler, Session, drive};
+use crate::telemetry::{Dispatch, Telemetry};
 use crate::{Error, ErrorKind, Limits, RequestKey};
 
 /// A session that lasted so long was a sound one: pauses begin anew.
@@ -28,6 +29,10 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// How long stopping may take, whatever the other end does.
 const STOP: Duration = Duration::from_secs(2);
+
+/// How long an end looks for more before its thread sleeps, unless it is told otherwise: longer than
+/// the other end takes for a few dozen calls that came together.
+pub(crate) const BUSY_POLL: Duration = Duration::from_micros(100);
 
 /// Where pairs come from.
 pub(crate) trait Pairs: Send + 'static {
@@ -53,7 +58,9 @@ enum Ready {
 pub(crate) struct Setup {
     pub(crate) limits: Limits,
     pub(crate) reconnect: bool,
+    pub(crate) busy_poll: Duration,
     pub(crate) observer: Observer,
+    pub(crate) telemetry: Telemetry,
     pub(crate) handler: Handler,
 }
 
@@ -155,6 +162,7 @@ impl Turns {
         let mut backoff = Backoff::new(PAUSE, PAUSE_MAX);
         while !*self.stop_rx.borrow() {
             observer.tell(&SessionEvent::Connecting);
+            let connecting = self.setup.telemetry.connect();
             let pair = tokio::select! {
                 biased;
                 // It is told once, and then this end is over.
@@ -163,6 +171,7 @@ impl Turns {
             };
             let pause = match pair {
                 Ok(pair) => {
+                    connecting.up();
                     let lasted = self.session(pair).await;
                     if !self.setup.reconnect {
                         break;
@@ -173,6 +182,7 @@ impl Turns {
                     pairs.pause()
                 }
                 Err(error) => {
+                    connecting.failed(&error);
                     let again = self.setup.reconnect && !error.is_lasting();
                     let pause = backoff.pause();
                     let retry_in = again.then_some(pause);
@@ -195,7 +205,7 @@ impl Turns {
 
     /// One session; how long it lasted.
     async fn session(&mut self, pair: Pair) -> Duration {
-        let Setup { limits, observer, handler, .. } = &*self.setup;
+        let Setup { limits, observer, handler, busy_poll, .. } = &*self.setup;
         let began = Instant::now();
         let session = match Session::new(limits.clone()) {
             Ok(session) => session,
@@ -214,10 +224,14 @@ impl Turns {
         });
         observer.tell(&SessionEvent::Connected);
         let client = self.client.clone();
-        let driving =
-            drive(session.clone(), pair, Arc::clone(handler), observer.clone(), move || {
-                client.detach()
-            });
+        let driving = drive(
+            session.clone(),
+            pair,
+            Arc::clone(handler),
+            observer.clone(),
+            *busy_poll,
+            move || client.detach(),
+        );
         let mut driving = std::pin::pin!(driving);
         let stopped = async {
             // It is told once, and then this end is over.
@@ -247,7 +261,7 @@ impl Turns {
 }
 
 /// What `service` makes of requests. `client` is given to it among their extensions.
-pub(crate) fn handler<S, B>(service: S, client: Client) -> Handler
+pub(crate) fn handler<S, B>(service: S, client: Client, telemetry: Telemetry) -> Handler
 where
     S: tower_service::Service<Request<Body>, Response = Response<B>>
         + Clone
@@ -261,19 +275,26 @@ where
 {
     Arc::new(move |incoming, session| {
         let (service, client) = (service.clone(), client.clone());
+        let dispatch = telemetry.dispatch(&incoming.verb, &incoming.path);
         Box::pin(async move {
             let answering = Answering { session, key: incoming.key };
             let mut request = match request(incoming) {
                 Ok(request) => request,
-                Err(status) => return answering.status(status).await,
+                Err(status) => {
+                    answering.status(status).await;
+                    return dispatch.answered(status.as_u16());
+                }
             };
             request.extensions_mut().insert(client);
             let mut service = service;
-            let is_ready = std::future::poll_fn(|cx| service.poll_ready(cx)).await.is_ok();
-            let answer = if is_ready { service.call(request).await.ok() } else { None };
+            let answer = dispatch.around(async move {
+                std::future::poll_fn(|cx| service.poll_ready(cx)).await.map_err(Into::into)?;
+                service.call(request).await.map_err(Into::into)
+            });
+            let answer: Result<_, BodyError> = answer.await;
             match answer {
-                Some(response) => answering.with(response).await,
-                None => answering.status(StatusCode::INTERNAL_SERVER_ERROR).await,
+                Ok(response) => answering.with(response, dispatch).await,
+                Err(error) => answering.failed::<S::Error>(&*error, dispatch).await,
             }
         })
     })
@@ -286,7 +307,7 @@ struct Answering {
 }
 
 impl Answering {
-    async fn with<B>(self, response: Response<B>)
+    async fn with<B>(self, response: Response<B>, dispatch: Dispatch)
     where
         B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
         B::Error: Into<BodyError>,
@@ -298,12 +319,26 @@ impl Answering {
             // One that was cancelled meanwhile gets no answer, and one that can't be written none
             // that is right.
             Ok(outgoing) => {
-                let _ = self.session.respond(self.key, parts.status.as_u16(), outgoing).await;
+                let status = parts.status.as_u16();
+                match self.session.respond(self.key, status, outgoing).await {
+                    Ok(()) => dispatch.answered(status),
+                    Err(error) => dispatch.failed::<Error>(status, &error),
+                }
             }
-            Err(_) => self.status(StatusCode::INTERNAL_SERVER_ERROR).await,
+            Err(error) => self.failed::<Error>(&error, dispatch).await,
         }
         // Among the extensions is what lets a turn's replies go, and not before the answer.
         drop(parts);
+    }
+
+    /// Tells the other end no more than that it failed.
+    async fn failed<E>(
+        self,
+        error: &(dyn std::error::Error + Send + Sync + 'static),
+        dispatch: Dispatch,
+    ) {
+        self.status(StatusCode::INTERNAL_SERVER_ERROR).await;
+        dispatch.failed::<E>(StatusCode::INTERNAL_SERVER_ERROR.as_u16(), error);
     }
 
     async fn status(self, status: StatusCode) {

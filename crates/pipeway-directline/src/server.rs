@@ -12,7 +12,8 @@ use crate::client::Client;
 use crate::message::BodyError;
 use crate::observe::{Observer, SessionEvent};
 use crate::pipes::{Pair, PairListenOptions, PairListener, PipesError, Place};
-use crate::run::{Pairs, Runner, Setup, handler};
+use crate::run::{BUSY_POLL, Pairs, Runner, Setup, handler};
+use crate::telemetry::Telemetry;
 use crate::turn::ReplyLimits;
 use crate::{Error, Limits};
 
@@ -31,6 +32,11 @@ pub struct ServerOptions {
     pub pause: Duration,
     /// What bounds the replies of its turns.
     pub replies: ReplyLimits,
+    /// How long, after a small exchange, the session's task looks for more before it lets its
+    /// thread sleep; where that is in vain it is tried ever more seldom, and while nothing moves,
+    /// never. It spares a conversation the waking of a processor and costs its thread this much
+    /// processor time for each exchange at the most. Zero: never. Default: 100 microseconds.
+    pub busy_poll: Duration,
     /// Who is told what happens. Default: nobody.
     pub observer: Observer,
 }
@@ -43,6 +49,7 @@ impl Default for ServerOptions {
             reconnect: true,
             pause: Duration::from_secs(1),
             replies: ReplyLimits::default(),
+            busy_poll: BUSY_POLL,
             observer: Observer::default(),
         }
     }
@@ -88,12 +95,16 @@ impl Server {
     {
         options.limits.check()?;
         options.replies.check()?;
-        let client = Client::new(options.replies.clone(), options.observer.clone());
+        let telemetry = Telemetry::agent(&place);
+        let (replies, observer) = (options.replies.clone(), options.observer.clone());
+        let client = Client::new(replies, observer, telemetry.clone());
         let setup = Setup {
             limits: options.limits.clone(),
             reconnect: options.reconnect,
+            busy_poll: options.busy_poll,
             observer: options.observer.clone(),
-            handler: handler(service, client.clone()),
+            handler: handler(service, client.clone(), telemetry.clone()),
+            telemetry,
         };
         let runner = Runner::new(setup, client);
         Ok(Server { inner: Arc::new(Inner { place, options, runner }) })

@@ -46,6 +46,12 @@ pub fn load_average() -> String {
     text.split_whitespace().next().unwrap_or("unknown").to_owned()
 }
 
+/// Node's version, or nothing where there is none.
+pub fn node_version() -> String {
+    let told = Command::new("node").arg("--version").output();
+    told.map(|told| String::from_utf8_lossy(&told.stdout).trim().to_owned()).unwrap_or_default()
+}
+
 /// Today in UTC.
 pub fn date() -> Result<String, String> {
     let output = Command::new("date")

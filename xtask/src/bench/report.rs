@@ -132,6 +132,28 @@ fn spread(results: &Results, way: &Way) -> Option<f64> {
     spreads.filter(|spread| spread.is_finite()).max_by(f64::total_cmp)
 }
 
+/// By how much the rates of a measurement differ between rounds, as a part of their median: in the
+/// measurement that has so many of all below it.
+pub fn spread_of(samples: impl Iterator<Item = Vec<f64>>, part: f64) -> f64 {
+    let mut spreads: Vec<f64> = samples
+        .map(|rates| {
+            let low = rates.iter().copied().fold(f64::INFINITY, f64::min);
+            let high = rates.iter().copied().fold(0.0, f64::max);
+            (high - low) / median(rates)
+        })
+        .collect();
+    spreads.sort_by(f64::total_cmp);
+    let last = spreads.len().saturating_sub(1);
+    spreads.get((last as f64 * part) as usize).copied().unwrap_or(f64::NAN)
+}
+
+/// The version behind `name` in a manifest.
+pub fn version_in(manifest: &str, name: &str) -> String {
+    let text = std::fs::read_to_string(crate::workspace().join(manifest)).unwrap_or_default();
+    let rest = text.split_once(name).map_or("unknown\"", |(_, rest)| rest);
+    rest.split('"').next().unwrap_or_default().to_owned()
+}
+
 /// Not a number where nginx was left out.
 fn of_nginx(ways: &[Way], results: &Results, workload: Workload, field: Field) -> f64 {
     let nginx = ways.iter().find(|way| matches!(way, Way::Nginx(_)));

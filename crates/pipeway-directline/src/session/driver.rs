@@ -4,12 +4,14 @@ use std::future::{Future, poll_fn};
 use std::io::IoSlice;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt as _, AsyncWrite};
+use tokio::task::yield_now;
 use tokio::time::{Sleep, sleep_until, timeout};
 
+use super::busy::BusyPoll;
 use super::frames::Frames;
 use super::state::now;
 use super::{Handler, Session};
@@ -45,13 +47,15 @@ pub(crate) struct Ended {
     pub(crate) spoke: bool,
 }
 
-/// Runs `session` over `pair` to its end. `detached` is called when it has ended and before the
+/// Runs `session` over `pair` to its end, and looks for more for `busy_poll` before its thread
+/// sleeps. `detached` is called when it has ended and before the
 /// notice of that is written: from then on nobody calls through it.
 pub(crate) async fn drive(
     session: Session,
     pair: Pair,
     handler: Handler,
     observer: Observer,
+    busy_poll: Duration,
     detached: impl FnOnce(),
 ) -> Ended {
     let Pair { reader, writer, watch, .. } = pair;
@@ -75,12 +79,34 @@ pub(crate) async fn drive(
         timer: None,
         pending: Vec::new(),
     };
-    poll_fn(|cx| driver.poll_run(cx)).await;
+    let mut busy = BusyPoll::new(busy_poll);
+    let mut yielding = pin!(None);
+    poll_fn(|cx| {
+        let mut moved = Moved::default();
+        let poll = driver.poll_run(cx, &mut moved);
+        if poll.is_pending() && busy.again(moved.read, moved.wrote, Instant::now) {
+            // The other tasks have their turn, the system is asked for what is ready, and then this
+            // task is woken: it waits, but its thread does not sleep.
+            yielding.set(Some(yield_now()));
+            if let Some(yielding) = yielding.as_mut().as_pin_mut() {
+                let _ = yielding.poll(cx);
+            }
+        }
+        poll
+    })
+    .await;
     detached();
     let _ = timeout(NOTICE, poll_fn(|cx| driver.poll_rest(cx))).await;
     driver.take_events();
     let error = driver.session.shared.drive(|state| state.connection.failed().cloned());
     Ended { error, spoke: driver.spoke }
+}
+
+/// How many bytes a turn has moved.
+#[derive(Clone, Copy, Default)]
+struct Moved {
+    read: usize,
+    wrote: usize,
 }
 
 struct Driver {
@@ -105,12 +131,11 @@ struct Driver {
 
 impl Driver {
     /// Moves bytes until the session has ended.
-    fn poll_run(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_run(&mut self, cx: &mut Context<'_>, moved: &mut Moved) -> Poll<()> {
         self.session.shared.drive(|state| match &state.driver {
             Some(known) if known.will_wake(cx.waker()) => {}
             _ => state.driver = Some(cx.waker().clone()),
         });
-        let mut moved = 0;
         loop {
             let read = self.poll_read(cx);
             // Also where there is always something to read: nobody may hold up what is due. What
@@ -130,7 +155,8 @@ impl Driver {
             if ended {
                 return Poll::Ready(());
             }
-            moved += read + wrote;
+            moved.read += read;
+            moved.wrote += wrote;
             if read + wrote == 0 {
                 if self.watch.poll_closed(cx).is_ready() {
                     self.session.shared.drive(|state| state.connection.end_of_input());
@@ -141,7 +167,7 @@ impl Driver {
                 }
                 return Poll::Pending;
             }
-            if moved >= TURN {
+            if moved.read + moved.wrote >= TURN {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }

@@ -1,10 +1,9 @@
 //! Tables of medians: a row for each version of the protocol, beside npm's package and yamux.
 
 use std::fmt::Write as _;
-use std::process::Command;
 
 use super::super::machine;
-use super::super::report::{median, number};
+use super::super::report::{median, number, spread_of, version_in};
 use super::{Mux, Options, Place, Results, Sample, VERSIONS, Workload};
 
 type Field = fn(&Sample) -> f64;
@@ -17,8 +16,7 @@ const P99: Field = |sample| sample.p99_us;
 /// All of it as Markdown.
 pub fn markdown(options: &Options, results: &Results) -> Result<String, String> {
     let mut out = String::new();
-    let node = Command::new("node").arg("--version").output().ok();
-    let node = node.map(|told| String::from_utf8_lossy(&told.stdout).trim().to_owned());
+    let samples = || results.iter().map(|(.., samples)| samples.iter().map(RATE).collect());
     let rounds = match options.rounds {
         1 => "1 round".to_owned(),
         count => format!("medians of {count} rounds"),
@@ -29,7 +27,7 @@ pub fn markdown(options: &Options, results: &Results) -> Result<String, String> 
         "pipeway-mux {}; npm: nerdbank-streams {} on Node {}; yamux {}; {rounds}, {} MiB or {} s each.",
         env!("CARGO_PKG_VERSION"),
         version_in("interop/package.json", "\"nerdbank-streams\": \""),
-        node.unwrap_or_default(),
+        machine::node_version(),
         version_in("Cargo.toml", "yamux = \""),
         options.bytes >> 20,
         options.seconds
@@ -38,8 +36,8 @@ pub fn markdown(options: &Options, results: &Results) -> Result<String, String> 
         "Load average at the start {}; a figure varied between rounds by {:.0} % in the median, by \
          {:.0} % at the most.",
         options.load_average,
-        spread(results, 0.5) * 100.0,
-        spread(results, 1.0) * 100.0
+        spread_of(samples(), 0.5) * 100.0,
+        spread_of(samples(), 1.0) * 100.0
     ));
     for (place, of) in
         [(Place::Socket, "over a Unix socket between two processes"), (Place::Memory, "in memory")]
@@ -97,30 +95,6 @@ fn table(
         }
         let _ = writeln!(out, "| {} |", cells.join(" | "));
     }
-}
-
-/// By how much the rates differ between rounds, as a part of their median: in the measurement that
-/// has so many of all below it.
-fn spread(results: &Results, part: f64) -> f64 {
-    let mut spreads: Vec<f64> = results
-        .iter()
-        .map(|(_, _, _, samples)| {
-            let rates: Vec<f64> = samples.iter().map(RATE).collect();
-            let low = rates.iter().copied().fold(f64::INFINITY, f64::min);
-            let high = rates.iter().copied().fold(0.0, f64::max);
-            (high - low) / median(rates)
-        })
-        .collect();
-    spreads.sort_by(f64::total_cmp);
-    let last = spreads.len().saturating_sub(1);
-    spreads.get((last as f64 * part) as usize).copied().unwrap_or(f64::NAN)
-}
-
-/// The version behind `name` in a manifest.
-fn version_in(manifest: &str, name: &str) -> String {
-    let text = std::fs::read_to_string(crate::workspace().join(manifest)).unwrap_or_default();
-    let rest = text.split_once(name).map_or("unknown\"", |(_, rest)| rest);
-    rest.split('"').next().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

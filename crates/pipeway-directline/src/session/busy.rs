@@ -1,0 +1,137 @@
+//! Whether to look again for input before a thread sleeps.
+
+use std::time::{Duration, Instant};
+
+/// A turn that moved more is no part of a conversation, in bytes: a large transfer keeps its thread
+/// awake by itself. The envelope and the activity of a few dozen calls are less.
+const SMALL: usize = 16 * 1024;
+
+/// After how many vain times in a row the pause between two tries grows no more: 2 to the power of
+/// this, less one, is how many small turns are then passed over.
+const VAIN_MAX: u32 = 7;
+
+/// Decides when a session's task keeps looking for input instead of letting its thread sleep.
+///
+/// Waking a processor that sleeps costs more than a short conversation's own work. So after a small
+/// turn the task looks again for a moment; where that was in vain, since the answer takes longer or
+/// the processor is needed by who is to answer, it is tried more and more seldom.
+#[derive(Debug)]
+pub(crate) struct BusyPoll {
+    window: Duration,
+    until: Option<Instant>,
+    vain: u32,
+    passing: u32,
+}
+
+impl BusyPoll {
+    /// Looks for `window` at the most; zero is never.
+    pub(crate) fn new(window: Duration) -> Self {
+        BusyPoll { window, until: None, vain: 0, passing: 0 }
+    }
+
+    /// Whether to look again, after a turn that has read and written so many bytes and has found
+    /// nothing more to do.
+    pub(crate) fn again(
+        &mut self,
+        read: usize,
+        wrote: usize,
+        now: impl FnOnce() -> Instant,
+    ) -> bool {
+        let idle = read == 0 && wrote == 0;
+        if self.window.is_zero() || (idle && self.until.is_none()) {
+            return false;
+        }
+        let now = now();
+        if let Some(until) = self.until {
+            if now >= until {
+                self.until = None;
+                self.vain = (self.vain + 1).min(VAIN_MAX);
+                self.passing = (1 << self.vain) - 1;
+            } else if read > 0 {
+                self.vain = 0;
+                self.passing = 0;
+            }
+        }
+        if !idle {
+            self.until = None;
+            if read + wrote <= SMALL {
+                if self.passing == 0 {
+                    self.until = Some(now + self.window);
+                } else {
+                    self.passing -= 1;
+                }
+            }
+        }
+        self.until.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WINDOW: Duration = Duration::from_micros(20);
+
+    struct Clock(Instant);
+
+    impl Clock {
+        fn after(&mut self, micros: u64) -> impl FnOnce() -> Instant + use<> {
+            self.0 += Duration::from_micros(micros);
+            let now = self.0;
+            move || now
+        }
+    }
+
+    #[test]
+    fn a_conversation_of_small_turns_never_sleeps() {
+        let (mut busy, mut clock) = (BusyPoll::new(WINDOW), Clock(Instant::now()));
+        for _ in 0..1000 {
+            assert!(busy.again(0, 10, clock.after(1)));
+            assert!(busy.again(0, 0, clock.after(5)));
+            assert!(busy.again(10, 0, clock.after(5)));
+        }
+    }
+
+    #[test]
+    fn nothing_is_looked_for_while_nothing_moves() {
+        let (mut busy, mut clock) = (BusyPoll::new(WINDOW), Clock(Instant::now()));
+        assert!(!busy.again(0, 0, clock.after(1)));
+        assert!(busy.again(1, 0, clock.after(1)));
+        assert!(!busy.again(0, 0, clock.after(20)));
+        assert!(!busy.again(0, 0, clock.after(1)));
+    }
+
+    #[test]
+    fn what_is_in_vain_is_tried_ever_more_seldom() {
+        let (mut busy, mut clock) = (BusyPoll::new(WINDOW), Clock(Instant::now()));
+        let mut tries = 0;
+        for _ in 0..10_000 {
+            if busy.again(0, 10, clock.after(1000)) {
+                tries += 1;
+                assert!(!busy.again(0, 0, clock.after(20)));
+            }
+        }
+        assert!((10_000 / 128..10_000 / 128 + 10).contains(&tries), "{tries}");
+        // And as soon as it is worth it, always.
+        while !busy.again(0, 10, clock.after(1000)) {}
+        for _ in 0..100 {
+            assert!(busy.again(10, 0, clock.after(5)));
+            assert!(busy.again(0, 10, clock.after(5)));
+        }
+    }
+
+    #[test]
+    fn an_answer_that_came_too_late_was_waited_for_in_vain() {
+        let (mut busy, mut clock) = (BusyPoll::new(WINDOW), Clock(Instant::now()));
+        assert!(busy.again(0, 10, clock.after(1)));
+        assert!(!busy.again(10, 0, clock.after(30)));
+    }
+
+    #[test]
+    fn a_large_turn_and_a_window_of_zero_sleep_at_once() {
+        let (mut busy, mut clock) = (BusyPoll::new(WINDOW), Clock(Instant::now()));
+        assert!(!busy.again(0, SMALL + 1, clock.after(1)));
+        let mut never = BusyPoll::new(Duration::ZERO);
+        assert!(!never.again(0, 10, || unreachable!("the clock is not asked")));
+    }
+}
