@@ -1,11 +1,12 @@
 //! `cargo xtask windows`: builds, lints and tests the Windows side on a Linux machine, with mingw
 //! and Wine.
 //!
-//! Nothing is installed or downloaded here but the npm packages of `interop/windows`; Python's come
-//! from `cargo xtask test`. What the machine lacks is named and left out; with `--strict` that is a
-//! failure.
+//! Nothing is installed or downloaded here but the npm packages of `interop` and `interop/windows`;
+//! Python's come from `cargo xtask test`. What the machine lacks is named and left out; with
+//! `--strict` that is a failure.
 
 mod border;
+mod directline;
 mod drive;
 mod release;
 mod start;

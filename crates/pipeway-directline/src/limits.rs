@@ -46,7 +46,7 @@ pub enum Pace {
     #[default]
     Legacy,
     /// Many frames by one write, up to [`Limits::write_bytes`], and as much as the system keeps:
-    /// faster where large bodies are sent to a peer without that flaw.
+    /// up to a third faster where much is sent to a peer without that flaw.
     Modern,
 }
 

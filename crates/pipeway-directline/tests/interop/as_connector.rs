@@ -28,7 +28,7 @@ fn parsed(body: Body) -> Value {
 }
 
 #[test]
-#[cfg_attr(windows, ignore = "needs Windows Node")]
+#[cfg_attr(windows, ignore = "needs Windows Node: the step `windows` runs it")]
 fn requests_are_answered() {
     run(async {
         let (_scene, _agent, connector) = ends(&[]).await;
@@ -43,7 +43,7 @@ fn requests_are_answered() {
 }
 
 #[test]
-#[cfg_attr(windows, ignore = "needs Windows Node")]
+#[cfg_attr(windows, ignore = "needs Windows Node: the step `windows` runs it")]
 fn bodies_of_every_size_come_back_as_they_were() {
     run(async {
         let (_scene, _agent, connector) = ends(&[]).await;
@@ -61,7 +61,7 @@ fn bodies_of_every_size_come_back_as_they_were() {
 }
 
 #[test]
-#[cfg_attr(windows, ignore = "needs Windows Node")]
+#[cfg_attr(windows, ignore = "needs Windows Node: the step `windows` runs it")]
 fn attachments_come_both_ways() {
     run(async {
         let (_scene, _agent, connector) = ends(&[]).await;
@@ -82,7 +82,7 @@ fn attachments_come_both_ways() {
 }
 
 #[test]
-#[cfg_attr(windows, ignore = "needs Windows Node")]
+#[cfg_attr(windows, ignore = "needs Windows Node: the step `windows` runs it")]
 fn the_agent_calls_inside_our_request() {
     run(async {
         let (_scene, _agent, connector) = ends(&[]).await;
@@ -97,7 +97,7 @@ fn the_agent_calls_inside_our_request() {
 /// The package loses its place where a read of its socket ends within a header, and dies where one
 /// ends within the last frame of a stream: this is what the pace for legacy peers is for.
 #[test]
-#[cfg_attr(windows, ignore = "needs Windows Node")]
+#[cfg_attr(windows, ignore = "needs Windows Node: the step `windows` runs it")]
 fn a_thousand_requests_at_once_are_answered_by_the_package_as_it_is() {
     run(async {
         let (_scene, mut agent, connector) = ends(&[]).await;
@@ -117,7 +117,7 @@ fn a_thousand_requests_at_once_are_answered_by_the_package_as_it_is() {
 }
 
 #[test]
-#[cfg_attr(windows, ignore = "needs Windows Node")]
+#[cfg_attr(windows, ignore = "needs Windows Node: the step `windows` runs it")]
 fn a_call_that_is_never_answered_fails_alone() {
     run(async {
         let (_scene, _agent, connector) = ends(&[]).await;
@@ -130,7 +130,7 @@ fn a_call_that_is_never_answered_fails_alone() {
 }
 
 #[test]
-#[cfg_attr(windows, ignore = "needs Windows Node")]
+#[cfg_attr(windows, ignore = "needs Windows Node: the step `windows` runs it")]
 fn the_agent_disconnects_in_every_phase_and_is_connected_again() {
     run(async {
         let (_scene, agent, connector) = ends(&[]).await;
@@ -178,7 +178,7 @@ async fn answered_at_last(connector: &Connector) {
 }
 
 #[test]
-#[cfg_attr(windows, ignore = "needs Windows Node")]
+#[cfg_attr(windows, ignore = "needs Windows Node: the step `windows` runs it")]
 fn an_agent_that_is_killed_and_started_again_is_found() {
     run(async {
         let (scene, agent, connector) = ends(&[]).await;

@@ -21,7 +21,7 @@ async fn send(connector: &Script, path: &str, body: Value) -> Value {
 }
 
 #[test]
-#[cfg_attr(windows, ignore = "needs Windows Node")]
+#[cfg_attr(windows, ignore = "needs Windows Node: the step `windows` runs it")]
 fn requests_are_answered() {
     run(async {
         let (_scene, _server, connector) = ends().await;
@@ -37,7 +37,7 @@ fn requests_are_answered() {
 }
 
 #[test]
-#[cfg_attr(windows, ignore = "needs Windows Node")]
+#[cfg_attr(windows, ignore = "needs Windows Node: the step `windows` runs it")]
 fn bodies_of_every_size_go_both_ways_as_they_were() {
     run(async {
         let (_scene, _server, connector) = ends().await;
@@ -59,7 +59,7 @@ fn bodies_of_every_size_go_both_ways_as_they_were() {
 }
 
 #[test]
-#[cfg_attr(windows, ignore = "needs Windows Node")]
+#[cfg_attr(windows, ignore = "needs Windows Node: the step `windows` runs it")]
 fn attachments_come_both_ways() {
     run(async {
         let (_scene, _server, connector) = ends().await;
@@ -84,7 +84,7 @@ fn attachments_come_both_ways() {
 }
 
 #[test]
-#[cfg_attr(windows, ignore = "needs Windows Node")]
+#[cfg_attr(windows, ignore = "needs Windows Node: the step `windows` runs it")]
 fn we_call_inside_its_request_and_at_any_time() {
     run(async {
         let (_scene, server, connector) = ends().await;
@@ -97,7 +97,7 @@ fn we_call_inside_its_request_and_at_any_time() {
 }
 
 #[test]
-#[cfg_attr(windows, ignore = "needs Windows Node")]
+#[cfg_attr(windows, ignore = "needs Windows Node: the step `windows` runs it")]
 fn a_thousand_requests_at_once_are_answered_to_the_package_as_it_is() {
     run(async {
         let (_scene, _server, mut connector) = ends().await;
@@ -112,7 +112,7 @@ fn a_thousand_requests_at_once_are_answered_to_the_package_as_it_is() {
 }
 
 #[test]
-#[cfg_attr(windows, ignore = "needs Windows Node")]
+#[cfg_attr(windows, ignore = "needs Windows Node: the step `windows` runs it")]
 fn the_connector_disconnects_in_every_phase_and_connects_again() {
     run(async {
         let (_scene, server, connector) = ends().await;
@@ -154,7 +154,7 @@ async fn send_at_last(connector: &Script) -> Value {
 }
 
 #[test]
-#[cfg_attr(windows, ignore = "needs Windows Node")]
+#[cfg_attr(windows, ignore = "needs Windows Node: the step `windows` runs it")]
 fn a_connector_that_is_killed_leaves_the_place_to_the_next() {
     run(async {
         let (scene, server, connector) = ends().await;

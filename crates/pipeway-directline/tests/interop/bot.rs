@@ -85,7 +85,7 @@ impl Bot {
 const ACTIVITIES: &str = "/v3/conversations/conv%2F1%20x/activities";
 
 #[test]
-#[cfg_attr(windows, ignore = "needs Windows Node")]
+#[cfg_attr(windows, ignore = "needs Windows Node: the step `windows` runs it")]
 fn a_message_is_replied_to_in_its_turn() {
     run(async {
         let bot = Bot::start().await;
@@ -109,7 +109,7 @@ fn a_message_is_replied_to_in_its_turn() {
 }
 
 #[test]
-#[cfg_attr(windows, ignore = "needs Windows Node")]
+#[cfg_attr(windows, ignore = "needs Windows Node: the step `windows` runs it")]
 fn it_updates_deletes_sends_and_asks() {
     run(async {
         let bot = Bot::start().await;
@@ -133,7 +133,7 @@ fn it_updates_deletes_sends_and_asks() {
 }
 
 #[test]
-#[cfg_attr(windows, ignore = "needs Windows Node")]
+#[cfg_attr(windows, ignore = "needs Windows Node: the step `windows` runs it")]
 fn attachments_come_both_ways() {
     run(async {
         let bot = Bot::start().await;
@@ -148,7 +148,7 @@ fn attachments_come_both_ways() {
 }
 
 #[test]
-#[cfg_attr(windows, ignore = "needs Windows Node")]
+#[cfg_attr(windows, ignore = "needs Windows Node: the step `windows` runs it")]
 fn an_invoke_and_expected_replies_are_in_the_answer() {
     run(async {
         let bot = Bot::start().await;
@@ -167,7 +167,7 @@ fn an_invoke_and_expected_replies_are_in_the_answer() {
 }
 
 #[test]
-#[cfg_attr(windows, ignore = "needs Windows Node")]
+#[cfg_attr(windows, ignore = "needs Windows Node: the step `windows` runs it")]
 fn a_turn_that_fails_is_a_500_and_the_next_one_works() {
     run(async {
         let mut bot = Bot::start().await;
@@ -179,7 +179,7 @@ fn a_turn_that_fails_is_a_500_and_the_next_one_works() {
 }
 
 #[test]
-#[cfg_attr(windows, ignore = "needs Windows Node")]
+#[cfg_attr(windows, ignore = "needs Windows Node: the step `windows` runs it")]
 fn a_hundred_turns_at_once_each_have_their_reply() {
     run(async {
         let bot = Bot::start().await;

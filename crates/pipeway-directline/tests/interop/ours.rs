@@ -8,6 +8,7 @@ use axum::extract::{Path, Request as AxumRequest};
 use axum::routing::{any, get};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
+use pipeway_directline::pipes::PairConnectOptions;
 use pipeway_directline::{
     Attachment, Attachments, Body, Client, Connector, ConnectorOptions, Limits, Observer, Server,
     ServerOptions,
@@ -110,8 +111,13 @@ pub async fn connector(scene: &Scene, limits: Limits) -> Connector {
 }
 
 pub async fn connector_serving(scene: &Scene, limits: Limits, router: Router) -> Connector {
-    let options =
-        ConnectorOptions { limits, observer: told("connector"), ..ConnectorOptions::default() };
+    let options = ConnectorOptions {
+        limits,
+        observer: told("connector"),
+        // Node's pipes have no descriptor of their own, and then Wine tells no owner.
+        connect: PairConnectOptions { verify_server: cfg!(unix), ..PairConnectOptions::default() },
+        ..ConnectorOptions::default()
+    };
     let connector = Connector::new(scene.place(), options, router).unwrap();
     connector.start();
     connector.ready().await.unwrap();
