@@ -89,7 +89,7 @@ impl Link {
     }
 
     /// As [`connect`](Self::connect), with the first bytes for the other side, at most
-    /// [`FIRST_MAX`]: they go along with the wish for a connection, which spares a round trip. A
+    /// [`FIRST_MAX`](super::FIRST_MAX): they go along with the wish for a connection, which spares a round trip. A
     /// link that is lost while they are under way is an error, not another try: they may have
     /// arrived.
     ///
