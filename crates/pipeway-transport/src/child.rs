@@ -259,14 +259,27 @@ impl Child {
     /// [`Io`](ErrorKind::Io) where the system can't start another process.
     pub fn piped(program: &Program) -> Result<(Child, Pipes), Error> {
         program.check()?;
-        let (inner, stdin, stdout, stderr) =
-            sys::child::piped(program).map_err(|error| not_started(program, error))?;
+        let started = sys::child::piped(program);
+        Ok(Child::with(started.map_err(|error| not_started(program, error))?))
+    }
+
+    fn with(started: sys::child::Started) -> (Child, Pipes) {
+        let (inner, stdin, stdout, stderr) = started;
         let pipes = Pipes {
             stdin: ChildInput { inner: stdin },
             stdout: ChildOutput { inner: sys::child::Output::Stdout(stdout) },
             stderr: ChildOutput { inner: sys::child::Output::Stderr(stderr) },
         };
-        Ok((Child { inner }, pipes))
+        (Child { inner }, pipes)
+    }
+
+    /// As [`piped`](Child::piped), over what carries most: sockets where programs can have those
+    /// as standard input and output.
+    #[cfg(feature = "link")]
+    pub(crate) fn over_sockets(program: &Program) -> Result<(Child, Pipes), Error> {
+        program.check()?;
+        let started = sys::child::over_sockets(program);
+        Ok(Child::with(started.map_err(|error| not_started(program, error))?))
     }
 
     /// Starts `program` in a new terminal of `size` (a pseudo-terminal, or ConPTY), which is its

@@ -110,7 +110,13 @@ pub(super) async fn start(config: &LinkConfig) -> Result<Started, NotUp> {
         config.to = LinkSpec::Wsl(found?);
     }
     let program = config.program().map_err(|error| NotUp::of(&error))?;
-    let (child, pipes) = Child::piped(&program).map_err(|error| NotUp::of(&error))?;
+    let started = match config.to {
+        // Their programs are Windows' own, or WSL's: what they take for standard input is theirs to
+        // say, and all of them take pipes.
+        LinkSpec::Wsl(_) | LinkSpec::Windows => Child::piped(&program),
+        LinkSpec::Command(_) => Child::over_sockets(&program),
+    };
+    let (child, pipes) = started.map_err(|error| NotUp::of(&error))?;
     pipes.stdin.enlarge();
     pipes.stdout.enlarge();
     let said = Said::default();

@@ -35,6 +35,9 @@ const CTRL_C: u8 = 0x03;
 
 pub(crate) type Input = Pipe;
 
+/// A child, and its standard input, output and error.
+pub(crate) type Started = (Child, Input, Pipe, Pipe);
+
 /// One of the output pipes.
 #[derive(Debug)]
 pub(crate) enum Output {
@@ -58,7 +61,7 @@ struct InTerminal {
     input: Arc<Pipe>,
 }
 
-pub(crate) fn piped(program: &Program) -> io::Result<(Child, Input, Pipe, Pipe)> {
+pub(crate) fn piped(program: &Program) -> io::Result<Started> {
     let command = Command::new(program, &[])?;
     let (stdin, childs_stdin) = pipes::to_child()?;
     let (stdout, childs_stdout) = pipes::from_child()?;
@@ -72,6 +75,12 @@ pub(crate) fn piped(program: &Program) -> io::Result<(Child, Input, Pipe, Pipe)>
 /// A pipe has the size here that it was made with.
 #[cfg(feature = "link")]
 pub(crate) fn enlarge_input(_input: &Input) {}
+
+/// As [`piped`]: no socket can be a program's standard input here.
+#[cfg(feature = "link")]
+pub(crate) fn over_sockets(program: &Program) -> io::Result<Started> {
+    piped(program)
+}
 
 /// As [`enlarge_input`].
 #[cfg(feature = "link")]
