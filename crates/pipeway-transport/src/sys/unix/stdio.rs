@@ -177,6 +177,7 @@ impl AsyncRead for Input {
             Input::Thread(thread) => Pin::new(thread).poll_read(cx, buf),
             Input::Socket(socket) => loop {
                 let mut guard = ready!(socket.poll_read_ready(cx))?;
+                let space = buf.remaining();
                 let read = guard.try_io(|socket| {
                     let room = buf.initialize_unfilled();
                     let (count, _) = rustix::net::recv(socket, room, RecvFlags::DONTWAIT)?;
@@ -185,6 +186,11 @@ impl AsyncRead for Input {
                 match read {
                     Ok(Ok(count)) => {
                         buf.advance(count);
+                        // That was all there is, and what comes next is told anew: it need not be
+                        // asked for in vain. The end has no such limit.
+                        if (1..space).contains(&count) {
+                            guard.clear_ready();
+                        }
                         return Poll::Ready(Ok(()));
                     }
                     Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
