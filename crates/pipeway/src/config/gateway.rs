@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use pipeway_bridge::{GatewayConfig, GatewayLimits, GatewayTimeouts};
-use pipeway_directline::{Limits, Strictness};
+use pipeway_directline::{Limits, Pace, Strictness};
 use pipeway_telemetry::Sink;
 
 use super::problem::Problem;
@@ -140,6 +140,11 @@ pub(super) fn to_config(gateway: GatewaySettings, events: &Sink) -> GatewayConfi
                 false => Strictness::Strict,
             },
             chunk_bytes: u32::try_from(gateway.chunk_size.value.0).unwrap_or(u32::MAX),
+            // A platform that takes longer pieces is none of those that lose their place in many.
+            pace: match gateway.chunk_size.value.0 > u64::from(Limits::agent().chunk_bytes) {
+                true => Pace::Modern,
+                false => Pace::Legacy,
+            },
             requests_max: gateway.max_requests.value.0,
             streams_max: gateway.max_streams.value.0,
             stream_bytes_max: gateway.max_stream_size.value.0,
