@@ -160,5 +160,7 @@ fn a_call_over_real_pipes_takes_few_allocations_at_both_ends_together() {
     let each = counted.count_total / ROUNDS;
     // The API of OpenTelemetry takes a few for spans that go nowhere.
     let most = if cfg!(feature = "otel") { 50 } else { 44 };
+    // On named pipes the runtime takes memory for each write.
+    let most = if cfg!(windows) { most + 8 } else { most };
     assert!(each <= most, "{each} for each call");
 }

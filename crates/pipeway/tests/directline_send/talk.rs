@@ -172,10 +172,16 @@ fn a_conversation_sends_line_by_line_and_prints_in_order() {
 fn a_conversation_ends_when_the_agent_does() {
     let room = Room::new();
     let agent = Agent::start(&room);
-    let args = ["directline", "send", "--pipe", &agent.pipe, "--conversation"];
+    let args = ["directline", "send", "--pipe", &agent.pipe, "--conversation", "--json"];
     let mut running = Running::start(room.pipeway(args));
     running.write(b"a\n");
-    assert_eq!(running.line(), "bot: echo: a");
+    // The reply and the agent's answer, whichever comes first: with the answer missing the end would
+    // be another one.
+    let lines = [running.line(), running.line()];
+    for operation in ["reply", "answer"] {
+        let operation = format!(r#""operation":"{operation}""#);
+        assert_eq!(lines.iter().filter(|line| line.contains(&operation)).count(), 1, "{lines:?}");
+    }
     drop(agent);
     running.end().exits_with(9).says("the agent ended the session");
 }
