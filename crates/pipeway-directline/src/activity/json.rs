@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn an_absent_channel_is_what_a_peer_calls_so_by_mistake() {
+    fn case_151_k10_an_absent_channel_is_what_a_peer_calls_so_by_mistake() {
         assert_eq!(read(json!({"type": "x", "_channelId": "c"})).channel_id.unwrap(), "c");
         let both = read(json!({"type": "x", "channelId": "d", "_channelId": "c"}));
         assert_eq!(both.channel_id.as_deref(), Some("d"));
