@@ -109,8 +109,8 @@ impl Core {
             Some(Ok(())) => Poll::Ready(Ok(())),
             Some(Err(reason)) => Poll::Ready(Err(match state.connection.ended() {
                 None => OfferError::Rejected { reason },
-                Some(Ok(())) => crate::Error::closed().into(),
-                Some(Err(error)) => error.clone().into(),
+                Some(Ok(())) => OfferError::Lost(crate::Error::closed()),
+                Some(Err(error)) => OfferError::Lost(error.clone()),
             })),
             None => {
                 state.wait(self.key, Wait::Answer, cx.waker());

@@ -86,8 +86,11 @@ pub enum OfferError {
         /// What it said, in the form `Kind: message`; others' implementations say nothing.
         reason: Option<String>,
     },
-    /// There is no connection, or it can take no further channel.
+    /// There is no connection, or it can take no further channel. Nothing was sent.
     Connection(Error),
+    /// The connection ended before there was an answer. The offer, and the content that went with
+    /// it, may have arrived.
+    Lost(Error),
 }
 
 impl fmt::Display for OfferError {
@@ -99,7 +102,7 @@ impl fmt::Display for OfferError {
             OfferError::Rejected { reason: Some(reason) } => {
                 write!(f, "the other end rejected the channel: {reason}")
             }
-            OfferError::Connection(error) => error.fmt(f),
+            OfferError::Connection(error) | OfferError::Lost(error) => error.fmt(f),
         }
     }
 }
@@ -108,7 +111,9 @@ impl std::error::Error for OfferError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             OfferError::Rejected { .. } => None,
-            OfferError::Connection(error) => std::error::Error::source(error),
+            OfferError::Connection(error) | OfferError::Lost(error) => {
+                std::error::Error::source(error)
+            }
         }
     }
 }

@@ -123,8 +123,8 @@ impl Mux {
     ///
     /// # Errors
     ///
-    /// [`OfferError::Rejected`], and [`OfferError::Connection`] where the connection has ended, has
-    /// as many channels as may be, or `name` is too long for a frame.
+    /// [`OfferError::Rejected`], [`OfferError::Lost`] where the connection ends before the answer,
+    /// and [`OfferError::Connection`] where it had ended before, has as many channels as may be, or `name` is too long for a frame.
     pub async fn offer(&self, name: &str, options: ChannelOptions) -> Result<Channel, OfferError> {
         self.offer_with(name, options, &[]).await
     }

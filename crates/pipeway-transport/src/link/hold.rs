@@ -115,14 +115,15 @@ impl Link {
                 return Err(self.down(&state));
             };
             match self.open(&live, opening, first, deadline + GRACE).await {
+                Err(Failed::Unsent) => lost = Some(live.number),
                 // Nothing was sent but the wish for a connection, so it may be wished for again.
-                Err(None) if first.is_empty() => lost = Some(live.number),
-                Err(None) => {
+                Err(Failed::Lost) if first.is_empty() => lost = Some(live.number),
+                Err(Failed::Lost) => {
                     let message = format!("the link {} was lost meanwhile", self.config.name);
                     return Err(Error::new(ErrorKind::LinkDown, message)
                         .hint("what was sent with the connection may have arrived"));
                 }
-                Err(Some(error)) => return Err(error),
+                Err(Failed::Told(error)) => return Err(error),
                 Ok(stream) => return Ok(stream),
             }
         }
@@ -137,24 +138,24 @@ impl Link {
         let _ = rx.wait_for(|inner| matches!(inner.state, LinkState::Stopped)).await;
     }
 
-    /// A stream of this link's life; no error where that life ended meanwhile.
+    /// A stream of this link's life.
     async fn open(
         &self,
         live: &Live,
         opening: &Opening,
         first: &[u8],
         deadline: Instant,
-    ) -> Result<Stream, Option<Error>> {
+    ) -> Result<Stream, Failed> {
         let endpoint = match live.resolved.iter().find(|(known, _)| known == opening) {
             Some((_, Ok(endpoint))) => endpoint.clone(),
-            Some((_, Err(error))) => return Err(Some(report::read(&report::line(error)))),
+            Some((_, Err(error))) => return Err(Failed::Told(report::read(&report::line(error)))),
             None => {
                 let message = format!(
                     "the link {} was not started for {}",
                     self.config.name,
                     opening.endpoint()
                 );
-                return Err(Some(
+                return Err(Failed::Told(
                     Error::new(ErrorKind::Permission, message)
                         .hint("name it among the link's openings before the link is started"),
                 ));
@@ -168,19 +169,25 @@ impl Link {
                 Ok(Stream::link(LinkStream::new(channel, endpoint, mode)))
             }
             Ok(Err(OfferError::Rejected { reason })) => {
-                Err(Some(report::read(&reason.unwrap_or_else(|| {
+                Err(Failed::Told(report::read(&reason.unwrap_or_else(|| {
                     "Io: the guest gave no reason for not opening it".to_owned()
                 }))))
             }
             Ok(Err(OfferError::Connection(error)))
                 if error.kind() == pipeway_mux::ErrorKind::Usage =>
             {
-                Err(Some(Error::new(ErrorKind::Busy, format!("the link can't take it: {error}"))))
+                Err(Failed::Told(Error::new(
+                    ErrorKind::Busy,
+                    format!("the link can't take it: {error}"),
+                )))
             }
-            Ok(Err(OfferError::Connection(_))) => Err(None),
-            Err(_) => {
-                Err(Some(crate::connect::timed_out(opening.endpoint(), opening.options().timeout)))
-            }
+            // Its end is known to the multiplexer already, and to `rx` in a moment.
+            Ok(Err(OfferError::Connection(_))) => Err(Failed::Unsent),
+            Ok(Err(OfferError::Lost(_))) => Err(Failed::Lost),
+            Err(_) => Err(Failed::Told(crate::connect::timed_out(
+                opening.endpoint(),
+                opening.options().timeout,
+            ))),
         }
     }
 
@@ -201,6 +208,15 @@ impl Link {
         };
         Error::new(ErrorKind::LinkDown, format!("the link {name} {what}")).hint(hint)
     }
+}
+
+/// Why there is no stream.
+enum Failed {
+    /// This life of the link had ended before anything was sent.
+    Unsent,
+    /// This life of the link ended before the answer.
+    Lost,
+    Told(Error),
 }
 
 /// Keeps a link up.

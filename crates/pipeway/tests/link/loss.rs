@@ -120,6 +120,24 @@ fn first_bytes_that_were_under_way_to_a_guest_that_died_are_not_sent_again() {
 }
 
 #[test]
+fn first_bytes_that_were_never_sent_go_to_the_next_guest() {
+    run(async {
+        let (listener, opening) = service().await;
+        let (link, _watch, pid) = marked(std::slice::from_ref(&opening)).await;
+        let (mut cut, _at_service) = session(&link, &listener, &opening).await;
+        assert!(kill("KILL", pid));
+        cut.read(&mut [0]).await.unwrap_err();
+        // Whoever saw the end may be faster than the link's own task.
+        let connecting = link.connect_with(&opening, b"pay 100");
+        let (connected, accepted) = tokio::join!(connecting, listener.accept());
+        let (_stream, mut service) = (connected.unwrap(), accepted.unwrap().0);
+        let mut word = [0; 7];
+        service.read_exact(&mut word).await.unwrap();
+        assert_eq!(&word, b"pay 100");
+    });
+}
+
+#[test]
 fn a_guest_that_hangs_is_found_by_its_silence_and_replaced() {
     run(async {
         let (listener, opening) = service().await;
