@@ -5,6 +5,30 @@ use std::time::Duration;
 /// The longest value that is written whole, in bytes; a longer one is cut there and ends with `…`.
 pub const MAX_VALUE_BYTES: usize = 2048;
 
+/// The name of a field, with all that stands around it: `,"name":"`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Field(pub(crate) &'static str);
+
+/// The [`Field`] of that name, put together when the program is built: a line has some twenty.
+macro_rules! field {
+    ($name:literal) => {
+        $crate::json::Field(concat!(",\"", $name, "\":\""))
+    };
+}
+pub(crate) use field;
+
+impl Field {
+    /// What stands before a string.
+    fn before_text(self) -> &'static [u8] {
+        self.0.as_bytes()
+    }
+
+    /// What stands before anything else.
+    fn before_number(self) -> &'static [u8] {
+        &self.0.as_bytes()[..self.0.len() - 1]
+    }
+}
+
 /// Writes the fields of one object.
 pub(crate) struct Object<'a> {
     out: &'a mut Vec<u8>,
@@ -14,51 +38,55 @@ impl<'a> Object<'a> {
     /// Opens an object with a first field, whose value `write` appends within quotes.
     pub(crate) fn open(
         out: &'a mut Vec<u8>,
-        field: &'static str,
+        field: Field,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Self {
-        out.extend_from_slice(b"{\"");
-        out.extend_from_slice(field.as_bytes());
-        out.extend_from_slice(b"\":\"");
+        out.push(b'{');
+        out.extend_from_slice(&field.before_text()[1..]);
         write(out);
         out.push(b'"');
         Object { out }
     }
 
     /// A word of ours, which needs no escapes.
-    pub(crate) fn word(&mut self, field: &'static str, word: &'static str) {
-        self.open_string(field);
+    #[inline]
+    pub(crate) fn word(&mut self, field: Field, word: &'static str) {
+        self.out.extend_from_slice(field.before_text());
         self.out.extend_from_slice(word.as_bytes());
         self.out.push(b'"');
     }
 
     /// Any bytes as a string: escaped, made UTF-8, cut at [`MAX_VALUE_BYTES`].
-    pub(crate) fn string(&mut self, field: &'static str, value: &[u8]) {
-        self.open_string(field);
+    #[inline]
+    pub(crate) fn string(&mut self, field: Field, value: &[u8]) {
+        self.out.extend_from_slice(field.before_text());
         write_escaped(self.out, value);
         self.out.push(b'"');
     }
 
     /// A string that is put together by `write`, which must not need escapes.
-    pub(crate) fn string_with(&mut self, field: &'static str, write: impl FnOnce(&mut Vec<u8>)) {
-        self.open_string(field);
+    #[inline]
+    pub(crate) fn string_with(&mut self, field: Field, write: impl FnOnce(&mut Vec<u8>)) {
+        self.out.extend_from_slice(field.before_text());
         write(self.out);
         self.out.push(b'"');
     }
 
-    pub(crate) fn integer(&mut self, field: &'static str, value: u64) {
-        self.key(field);
+    #[inline]
+    pub(crate) fn integer(&mut self, field: Field, value: u64) {
+        self.out.extend_from_slice(field.before_number());
         write_decimal(self.out, value);
     }
 
-    pub(crate) fn truth(&mut self, field: &'static str) {
-        self.key(field);
+    pub(crate) fn truth(&mut self, field: Field) {
+        self.out.extend_from_slice(field.before_number());
         self.out.extend_from_slice(b"true");
     }
 
     /// A duration in milliseconds, with microseconds as the fraction.
-    pub(crate) fn milliseconds(&mut self, field: &'static str, value: Duration) {
-        self.key(field);
+    #[inline]
+    pub(crate) fn milliseconds(&mut self, field: Field, value: Duration) {
+        self.out.extend_from_slice(field.before_number());
         let micros = u64::try_from(value.as_micros()).unwrap_or(u64::MAX);
         write_decimal(self.out, micros / 1000);
         let fraction = micros % 1000;
@@ -74,27 +102,12 @@ impl<'a> Object<'a> {
     pub(crate) fn close(self) {
         self.out.push(b'}');
     }
-
-    fn key(&mut self, field: &'static str) {
-        self.out.extend_from_slice(b",\"");
-        self.out.extend_from_slice(field.as_bytes());
-        self.out.extend_from_slice(b"\":");
-    }
-
-    fn open_string(&mut self, field: &'static str) {
-        self.out.extend_from_slice(b",\"");
-        self.out.extend_from_slice(field.as_bytes());
-        self.out.extend_from_slice(b"\":\"");
-    }
 }
 
-/// Appends lower-case hexadecimal digits.
-pub(crate) fn write_hex(out: &mut Vec<u8>, bytes: &[u8]) {
+/// `N` bytes as `2 N` lower-case hexadecimal digits, in pairs.
+pub(crate) fn hex<const N: usize>(bytes: &[u8; N]) -> [[u8; 2]; N] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for byte in bytes {
-        out.push(DIGITS[usize::from(byte >> 4)]);
-        out.push(DIGITS[usize::from(byte & 15)]);
-    }
+    bytes.map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]])
 }
 
 pub(crate) fn write_decimal(out: &mut Vec<u8>, mut value: u64) {
@@ -113,7 +126,10 @@ pub(crate) fn write_decimal(out: &mut Vec<u8>, mut value: u64) {
 
 fn write_escaped(out: &mut Vec<u8>, value: &[u8]) {
     let (value, cut) = cut(value);
-    if value.iter().all(|&byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
+    // Without an early end, so that many bytes are looked at in one step.
+    let is_plain =
+        |byte: u8| (byte.wrapping_sub(b' ') < b'\x7f' - b' ') & (byte != b'"') & (byte != b'\\');
+    if value.iter().fold(true, |plain, &byte| plain & is_plain(byte)) {
         out.extend_from_slice(value);
     } else {
         for chunk in value.utf8_chunks() {
@@ -151,7 +167,7 @@ fn write_character(out: &mut Vec<u8>, character: char) {
         '\t' => out.extend_from_slice(b"\\t"),
         control if control.is_control() => {
             out.extend_from_slice(b"\\u00");
-            write_hex(out, &[control as u8]);
+            out.extend_from_slice(hex(&[control as u8]).as_flattened());
         }
         other => out.extend_from_slice(other.encode_utf8(&mut [0; 4]).as_bytes()),
     }
@@ -164,8 +180,8 @@ mod tests {
 
     fn read_back(value: &[u8]) -> String {
         let mut out = Vec::new();
-        let mut object = Object::open(&mut out, "first", |_| {});
-        object.string("value", value);
+        let mut object = Object::open(&mut out, field!("first"), |_| {});
+        object.string(field!("value"), value);
         object.close();
         match serde_json::from_slice::<Value>(&out).unwrap()["value"].take() {
             Value::String(text) => text,
@@ -218,12 +234,12 @@ mod tests {
     #[test]
     fn numbers_are_written_in_full() {
         let mut out = Vec::new();
-        let mut object = Object::open(&mut out, "first", |_| {});
-        object.integer("zero", 0);
-        object.integer("most", u64::MAX);
-        object.milliseconds("short", Duration::from_micros(7));
-        object.milliseconds("long", Duration::from_micros(1_234_567_890));
-        object.milliseconds("endless", Duration::MAX);
+        let mut object = Object::open(&mut out, field!("first"), |_| {});
+        object.integer(field!("zero"), 0);
+        object.integer(field!("most"), u64::MAX);
+        object.milliseconds(field!("short"), Duration::from_micros(7));
+        object.milliseconds(field!("long"), Duration::from_micros(1_234_567_890));
+        object.milliseconds(field!("endless"), Duration::MAX);
         object.close();
         assert_eq!(
             String::from_utf8(out).unwrap(),
