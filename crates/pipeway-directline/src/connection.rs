@@ -20,7 +20,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use self::budget::{Budget, Charge};
+use self::budget::Budget;
+pub(crate) use self::budget::Charge;
 pub use self::event::{
     Content, Event, IncomingRequest, IncomingResponse, Refusal, RequestKey, StreamHead,
     StreamHeads, StreamKey, StreamKeys, Warning,
@@ -154,6 +155,11 @@ impl Connection {
     /// What waits to be sent, in bytes.
     pub fn queued_bytes(&self) -> usize {
         self.outbox.queued_bytes()
+    }
+
+    /// How many bytes of whole frames are handed over for one write.
+    pub(crate) fn write_at_once(&mut self, bytes: usize) {
+        self.outbox.set_batch(bytes);
     }
 
     /// How many requests of the other end run.

@@ -41,8 +41,10 @@ impl Default for Watchdog {
 /// one has such a flaw.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Pace {
-    /// Each frame by a write of its own, and no more on a Unix socket than such a peer reads at
-    /// once. The buffer of a named pipe can't be set by who writes to it.
+    /// What is read at once ends where a frame does: each frame is a write of its own, but on a Unix
+    /// socket of Linux, where a few frames are if such a peer can't read a part of them; and no more
+    /// waits on a Unix socket than it reads at once. The buffer of a named pipe can't be set by who
+    /// writes to it.
     #[default]
     Legacy,
     /// Many frames by one write, up to [`Limits::write_bytes`], and as much as the system keeps:

@@ -3,6 +3,7 @@
 mod busy;
 mod driver;
 mod frames;
+mod space;
 mod state;
 
 use std::future::{Future, poll_fn};

@@ -99,6 +99,7 @@ mod limit;
 pub mod link;
 mod listen;
 mod mode;
+mod pages;
 #[cfg(any(feature = "hyper", feature = "tungstenite"))]
 mod path;
 mod peer;
@@ -123,6 +124,7 @@ pub use joined::{Joined, join};
 pub use limit::raise_file_limit;
 pub use listen::{ListenOptions, Listener};
 pub use mode::Mode;
+pub use pages::prefer_large_pages;
 pub use peer::Peer;
 pub use splice::Splice;
 pub use stream::{Probe, Stream};

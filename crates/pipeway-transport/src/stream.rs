@@ -147,12 +147,12 @@ impl Stream {
     /// Bounds what waits in the system for the other end to read it to about so many bytes, at least
     /// to a few thousand, where that can be set: for a socket of this system. The buffer of a pipe
     /// is its listener's.
-    pub fn bound_unread(&self, bytes: usize) {
+    ///
+    /// Tells how many bytes of one write the other end then reads all or none of, if its read has
+    /// room for them: 0 where the system does not promise that. A Unix socket of Linux does.
+    pub fn bound_unread(&self, bytes: usize) -> usize {
         // Best effort: the system's own bound is a bound too.
-        let _ = match self.socket() {
-            Some(socket) => socket.bound_unread(bytes),
-            None => Ok(()),
-        };
+        self.socket().and_then(|socket| socket.bound_unread(bytes).ok()).unwrap_or(0)
     }
 
     /// Makes the coming close an abort where the transport has one (TCP: a reset; through a link

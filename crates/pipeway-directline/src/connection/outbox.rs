@@ -115,6 +115,12 @@ impl Outbox {
         NonZeroU64::new(self.last_key).expect("it counts from 1")
     }
 
+    /// How many bytes of whole frames are handed over for one write; one frame is, whatever its
+    /// length.
+    pub fn set_batch(&mut self, bytes: usize) {
+        self.batch = bytes.max(1);
+    }
+
     /// How many bytes wait to be sent, headers included.
     pub fn queued_bytes(&self) -> usize {
         self.queued_bytes

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use bytes::{Buf, Bytes};
 
+use super::budget::Charge;
 use super::inbox::{Begin, Clock, Standing};
 use super::timers::Due;
 use super::{Connection, Warning};
@@ -18,6 +19,8 @@ pub(super) struct Input {
     head: [u8; HEADER_LENGTH],
     filled: usize,
     state: State,
+    /// Whose content came last.
+    stream: Option<Id>,
     /// A stream that may go on without frames, and how many bytes it lacks.
     doubt: Option<(Id, u64)>,
 }
@@ -34,13 +37,13 @@ enum State {
 enum Kept {
     Stream,
     /// An envelope, as far as it has come.
-    Envelope(Vec<u8>, super::Charge),
+    Envelope(Vec<u8>, Charge),
     Nothing,
 }
 
 impl Default for Input {
     fn default() -> Self {
-        Input { head: [0; HEADER_LENGTH], filled: 0, state: State::Head, doubt: None }
+        Input { head: [0; HEADER_LENGTH], filled: 0, state: State::Head, stream: None, doubt: None }
     }
 }
 
@@ -59,10 +62,28 @@ impl Connection {
     /// Takes what was read. Content is cut out of it without a copy, so `bytes` stay in memory as
     /// long as any of it is kept: a buffer should not be much larger than what was read into it.
     pub fn receive(&mut self, bytes: Bytes, now: Instant) {
+        let bytes = self.budget.hold(bytes);
+        self.receive_held(bytes, now);
+    }
+
+    /// How much of the stream whose content came last is known to come, in bytes.
+    pub(crate) fn expects(&self) -> u64 {
+        let lengths = self.input.stream.and_then(|id| self.inbox.lengths(&id));
+        lengths.and_then(|(length, declared)| declared?.checked_sub(length)).unwrap_or(0)
+    }
+
+    /// Counts memory of so many bytes until the charge is dropped, if there is room for twice as
+    /// much.
+    pub(crate) fn charge(&self, bytes: usize) -> Option<Charge> {
+        let room = self.limits.memory_bytes_max.saturating_sub(self.budget.held());
+        (room / 2 >= bytes).then(|| self.budget.charge(bytes))
+    }
+
+    /// As [`receive`](Self::receive), of bytes that a charge counts already.
+    pub(crate) fn receive_held(&mut self, mut bytes: Bytes, now: Instant) {
         if self.ended.is_some() || bytes.is_empty() {
             return;
         }
-        let mut bytes = self.budget.hold(bytes);
         while !bytes.is_empty() && self.ended.is_none() {
             self.step(&mut bytes, now);
         }
@@ -223,7 +244,10 @@ impl Connection {
         let (id, bytes, others) = (header.id, header.length.bytes(), self.partials.len());
         let clock = &mut Clock { now, timers: &mut self.timers, limits: &self.limits };
         match self.inbox.begin(id, bytes, others, clock) {
-            Begin::Keep => Some(Kept::Stream),
+            Begin::Keep => {
+                self.input.stream = Some(id);
+                Some(Kept::Stream)
+            }
             Begin::Skip => {
                 if header.end {
                     self.inbox.skipped_last(&id);

@@ -141,11 +141,10 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Bounds what waits unread in the system to about so many bytes, where the system can.
-    pub(crate) fn bound_unread(&self, bytes: usize) {
-        if let Some(stream) = &self.shared.lock().stream {
-            stream.bound_unread(bytes);
-        }
+    /// Bounds what waits unread in the system to about so many bytes, where the system can. How many
+    /// bytes of one write are then read all or none of.
+    pub(crate) fn bound_unread(&self, bytes: usize) -> usize {
+        self.shared.lock().stream.as_ref().map_or(0, |stream| stream.bound_unread(bytes))
     }
 
     fn with<T>(&self, act: impl FnOnce(Pin<&mut Stream>) -> T) -> T {

@@ -6,13 +6,13 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
 use tokio::io::{AsyncReadExt as _, AsyncWrite};
 use tokio::task::yield_now;
 use tokio::time::{Sleep, sleep_until, timeout};
 
 use super::busy::BusyPoll;
 use super::frames::Frames;
+use super::space::Space;
 use super::state::now;
 use super::{Handler, Session};
 use crate::observe::{FrameWay, Observer, SessionEvent};
@@ -25,19 +25,13 @@ const NOTICE: Duration = Duration::from_millis(500);
 /// How many slices are given to the system at once.
 const SLICES: usize = 64;
 
-/// The space for the first read, in bytes; one that is filled is followed by a larger one.
-const READ_MIN: usize = 8 * 1024;
-
-/// The space for a read, at the most.
-const READ_MAX: usize = 64 * 1024;
-
 /// How much is moved before the other tasks of the thread have their turn, in bytes.
 const TURN: usize = 1024 * 1024;
 
-/// How much the system keeps for a legacy peer, about, in bytes: a read that such a peer makes
-/// meanwhile ends long before the 64 KiB behind which it loses its place, and a quarter of them is
-/// enough for a writer and a reader that take turns.
-const LEGACY_UNREAD: usize = 16 * 1024;
+/// How much the system keeps for a legacy peer, about, in bytes. Such a peer loses its place behind
+/// what one read of 64 KiB leaves. Linux keeps twice what it is asked for, and as much more as one
+/// write had that began before: together a little less than those.
+const LEGACY_UNREAD: usize = 21_800;
 
 /// How a session ended.
 pub(crate) struct Ended {
@@ -60,7 +54,8 @@ pub(crate) async fn drive(
 ) -> Ended {
     let Pair { reader, writer, watch, .. } = pair;
     if session.pace() == Pace::Legacy {
-        writer.bound_unread(LEGACY_UNREAD);
+        let whole = writer.bound_unread(LEGACY_UNREAD);
+        session.shared.drive(|state| state.connection.write_at_once(whole));
     }
     let frames = |way| observer.wants_frames().then(|| Frames::new(way));
     let mut driver = Driver {
@@ -72,8 +67,7 @@ pub(crate) async fn drive(
         watch,
         handler,
         observer,
-        input: BytesMut::new(),
-        read_size: READ_MIN,
+        space: Space::new(),
         spoke: false,
         write_failed: false,
         timer: None,
@@ -119,8 +113,7 @@ struct Driver {
     /// What an observer is told of the frames, where it wants that.
     received: Option<Frames>,
     sent: Option<Frames>,
-    input: BytesMut,
-    read_size: usize,
+    space: Space,
     spoke: bool,
     /// Whether a write failed: nothing that is left can be written.
     write_failed: bool,
@@ -176,13 +169,12 @@ impl Driver {
 
     /// Reads and handles what there is; how much that was.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> usize {
-        // A buffer is filled to its end before the next one is begun, so that what is kept of it
-        // holds little else.
-        if self.input.capacity() - self.input.len() < self.read_size / 8 {
-            self.input.reserve(self.read_size);
+        let Driver { session, space, reader, .. } = self;
+        if space.wants_room() {
+            session.shared.drive(|state| space.make_room(&state.connection));
         }
-        let space = self.input.capacity() - self.input.len();
-        let read = match pin!(self.reader.read_buf(&mut self.input)).poll(cx) {
+        let room = space.room();
+        let read = match pin!(reader.read_buf(&mut space.input)).poll(cx) {
             Poll::Pending => return 0,
             Poll::Ready(Ok(0)) => {
                 self.session.shared.drive(|state| state.connection.end_of_input());
@@ -194,15 +186,19 @@ impl Driver {
                 return 0;
             }
         };
-        if read == space {
-            self.read_size = (self.read_size * 2).min(READ_MAX);
-        }
+        self.space.grow(read, room);
         self.spoke = true;
-        let bytes = self.input.split().freeze();
+        let (bytes, is_counted) = self.space.take();
         if let Some(received) = &mut self.received {
             received.push(&bytes, &self.observer);
         }
-        self.session.shared.drive(|state| state.connection.receive(bytes, now()));
+        self.session.shared.drive(|state| {
+            if is_counted {
+                state.connection.receive_held(bytes, now());
+            } else {
+                state.connection.receive(bytes, now());
+            }
+        });
         read
     }
 

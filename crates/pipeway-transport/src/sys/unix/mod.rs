@@ -12,6 +12,7 @@ mod group;
 mod hang_up;
 mod limit;
 mod lock;
+mod pages;
 mod socket;
 mod splice;
 #[cfg(feature = "stdio")]
@@ -19,6 +20,7 @@ pub(crate) mod stdio;
 
 pub(crate) use activation::{activated_tcp, activated_unix};
 pub(crate) use limit::raise_file_limit;
+pub(crate) use pages::prefer_large_pages;
 pub(crate) use socket::{
     LOCAL_MODE, LocalListener, LocalStream, check_local, connect_local, is_socket_hung_up,
     local_folder, resolve_local, share_port_rules,

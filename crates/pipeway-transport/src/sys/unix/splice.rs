@@ -18,11 +18,23 @@ impl Socket<'_> {
         matches!(self, Socket::Unix(_))
     }
 
-    /// Sets the size of the buffer that is written to.
-    pub(crate) fn bound_unread(self, bytes: usize) -> std::io::Result<()> {
+    /// Sets the size of the buffer that is written to. How many bytes of one write the other end
+    /// reads all or none of: 0 where there is no such promise.
+    ///
+    /// Linux makes one message of at most half the buffer, less 64 bytes, of what is written to a
+    /// Unix socket (`unix_stream_sendmsg`), takes it whole or not at all, and shows it to the reader
+    /// when it has it.
+    pub(crate) fn bound_unread(self, bytes: usize) -> std::io::Result<usize> {
         match self {
-            Socket::Unix(stream) => socket2::SockRef::from(stream).set_send_buffer_size(bytes),
-            Socket::Tcp(stream) => socket2::SockRef::from(stream).set_send_buffer_size(bytes),
+            Socket::Unix(stream) => {
+                let socket = socket2::SockRef::from(stream);
+                socket.set_send_buffer_size(bytes)?;
+                let half = socket.send_buffer_size()? / 2;
+                Ok(if cfg!(target_os = "linux") { half.saturating_sub(64) } else { 0 })
+            }
+            Socket::Tcp(stream) => {
+                socket2::SockRef::from(stream).set_send_buffer_size(bytes).map(|()| 0)
+            }
         }
     }
 }
@@ -217,6 +229,40 @@ mod linux {
 
     #[cfg(test)]
     mod tests {
+        #[tokio::test]
+        async fn of_a_write_within_the_promise_a_read_gets_all_or_nothing() {
+            for less in [0, 1, 4000, 15_000] {
+                let (from, to) = tokio::net::UnixStream::pair().unwrap();
+                let whole = Socket::Unix(&from).bound_unread(16 * 1024).unwrap();
+                assert!((16_000..64 * 1024).contains(&whole), "{whole}");
+                let size = whole - less;
+                let (data, mut space) = (vec![1; size], vec![0; 64 * 1024]);
+                let writing = async {
+                    for _ in 0..200 {
+                        from.writable().await.unwrap();
+                        match from.try_write(&data) {
+                            Ok(written) => assert_eq!(written, size),
+                            Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+                        }
+                    }
+                };
+                let reading = async {
+                    loop {
+                        to.readable().await.unwrap();
+                        match to.try_read(&mut space) {
+                            // As many as are there fit into a read.
+                            Ok(read) => assert!(read % size == 0 && read < 64 * 1024, "{read}"),
+                            Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+                        }
+                    }
+                };
+                tokio::select! {
+                    () = writing => {}
+                    () = reading => {}
+                }
+            }
+        }
+
         use super::*;
 
         #[test]

@@ -35,6 +35,9 @@ pub(crate) fn raise_file_limit() -> Option<u64> {
     None
 }
 
+/// Large pages are for those who may lock memory.
+pub(crate) fn prefer_large_pages(_: &mut [std::mem::MaybeUninit<u8>]) {}
+
 /// Local endpoints are no files.
 pub(crate) fn local_folder() -> Option<std::path::PathBuf> {
     None

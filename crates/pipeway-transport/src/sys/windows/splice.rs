@@ -17,10 +17,11 @@ impl Socket<'_> {
         false
     }
 
-    /// Sets the size of the buffer that is written to.
-    pub(crate) fn bound_unread(self, bytes: usize) -> std::io::Result<()> {
+    /// Sets the size of the buffer that is written to. How many bytes of one write the other end
+    /// reads all or none of: that is not promised here.
+    pub(crate) fn bound_unread(self, bytes: usize) -> std::io::Result<usize> {
         let Socket::Tcp(stream) = self;
-        socket2::SockRef::from(stream).set_send_buffer_size(bytes)
+        socket2::SockRef::from(stream).set_send_buffer_size(bytes).map(|()| 0)
     }
 }
 
