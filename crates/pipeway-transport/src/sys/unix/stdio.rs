@@ -5,7 +5,8 @@
 //! is opened anew, a socket is asked not to wait in each call, and for everything else a thread
 //! waits.
 
-// A descriptor is handed to the runtime, which has to be promised that it stays open.
+// A descriptor is handed to the runtime, which has to be promised that it stays open; and space is
+// filled that need not be cleared before.
 #![allow(unsafe_code)]
 
 use std::fs::{File, OpenOptions};
@@ -179,12 +180,15 @@ impl AsyncRead for Input {
                 let mut guard = ready!(socket.poll_read_ready(cx))?;
                 let space = buf.remaining();
                 let read = guard.try_io(|socket| {
-                    let room = buf.initialize_unfilled();
-                    let (count, _) = rustix::net::recv(socket, room, RecvFlags::DONTWAIT)?;
-                    Ok(count)
+                    // SAFETY: it goes to the system alone, which writes content into it.
+                    let room = unsafe { buf.unfilled_mut() };
+                    let ((read, _), _) = rustix::net::recv(socket, room, RecvFlags::DONTWAIT)?;
+                    Ok(read.len())
                 });
                 match read {
                     Ok(Ok(count)) => {
+                        // SAFETY: the system has written so many bytes into it.
+                        unsafe { buf.assume_init(count) };
                         buf.advance(count);
                         // That was all there is, and what comes next is told anew: it need not be
                         // asked for in vain. The end has no such limit.
