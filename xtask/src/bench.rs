@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use processes::{Folder, Processors, Usage, end, pinned};
+pub use processes::{Folder, end};
+use processes::{Processors, Usage, pinned};
 use way::{Server, Way};
 
 const HELP: &str = "\
@@ -401,7 +402,7 @@ fn spawn(mut command: Command) -> Result<Child, String> {
 }
 
 /// Builds what is measured, and returns the folder that it is in.
-fn build(what: &[&str]) -> Result<PathBuf, String> {
+pub fn build(what: &[&str]) -> Result<PathBuf, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in a folder");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
