@@ -3,10 +3,15 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-/// A program of this name: where the shell would find it, or where Debian puts daemons.
+/// A program of this name: where the shell would find it, or where Debian puts daemons and
+/// systemd's programs.
 pub fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let daemons = [PathBuf::from("/usr/sbin"), PathBuf::from("/usr/local/sbin")];
+    let daemons = [
+        PathBuf::from("/usr/sbin"),
+        PathBuf::from("/usr/local/sbin"),
+        PathBuf::from("/usr/lib/systemd"),
+    ];
     std::env::split_paths(&path)
         .chain(daemons)
         .map(|folder| folder.join(name))
