@@ -4,6 +4,8 @@
 #[cfg(unix)]
 mod lockstep;
 mod table;
+#[cfg(unix)]
+mod upstream;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

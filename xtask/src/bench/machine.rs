@@ -45,6 +45,15 @@ pub fn describe() -> String {
     format!("{count} x {model}{virtual_machine}, {mebibytes} MiB, Linux {}", kernel.trim())
 }
 
+/// Whether this process, and so what it starts, goes before others (`chrt`).
+pub fn has_precedence() -> bool {
+    let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The program's name, in parentheses, may have spaces in it.
+    let after = text.rsplit_once(')').map_or("", |(_, after)| after);
+    let policy = after.split_whitespace().nth(38);
+    matches!(policy, Some("1" | "2"))
+}
+
 /// How many processes wanted a processor in the last minute.
 pub fn load_average() -> String {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();

@@ -24,7 +24,9 @@ pub fn markdown(
     let mut line = |text: String| out.push_str(&(text + "\n"));
     line(format!("Measured {} on {}.", machine::date()?, machine::describe()));
     line(format!("{}; {rounds}, {} s each.", versions.join("; "), options.seconds));
-
+    if machine::has_precedence() {
+        line("All of it ran with real-time priority, before everything else here.".to_owned());
+    }
     if let Some(spread) = spread(results, &Way::Direct) {
         line(format!(
             "Load average at the start {}, at the end {}; the rates of \"direct\" varied by up to \

@@ -1,6 +1,6 @@
 //! From a program's start until it serves.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -110,6 +110,7 @@ impl Drop for Running {
 /// Whether a request through the proxy is answered by the upstream.
 #[cfg(unix)]
 fn answers(socket: &Path) -> bool {
+    use std::io::Write as _;
     let Ok(mut stream) = std::os::unix::net::UnixStream::connect(socket) else { return false };
     let request = b"GET /small HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     let mut answer = Vec::new();

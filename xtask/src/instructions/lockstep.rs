@@ -6,16 +6,17 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::Case;
+use super::upstream::{Upstream, compare};
 use crate::bench::{Folder, end};
 
 /// Nothing takes longer under valgrind, or something hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 const GET: &[u8] = b"GET /small HTTP/1.1\r\nHost: localhost\r\nUser-Agent: load\r\n\
     Accept: */*\r\n\r\n";
@@ -41,14 +42,14 @@ const ECHO: [u8; 34] = [b'e'; 34];
 /// A sentence that says what did not work.
 pub fn count(program: &Path, case: Case, exchanges: u32) -> Result<u64, String> {
     let folder = Folder::make()?;
-    let served = Served::start(program, case, &folder)?;
+    let mut served = Served::start(program, case, &folder)?;
     served.exchange(case, exchanges).map_err(|why| format!("{why}\n{}", served.said()))?;
     served.stop()
 }
 
 struct Served {
     child: Child,
-    upstream: UnixListener,
+    upstream: Upstream,
     socket: PathBuf,
     log: PathBuf,
     stderr: PathBuf,
@@ -58,7 +59,7 @@ impl Served {
     fn start(program: &Path, case: Case, folder: &Folder) -> Result<Self, String> {
         let own = |name: &str| folder.path().join(name);
         let (socket, upstream_socket) = (own("a.sock"), own("b.sock"));
-        let upstream = UnixListener::bind(&upstream_socket).map_err(|error| error.to_string())?;
+        let upstream = Upstream::bind(&upstream_socket)?;
         let (log, stderr) = (own("callgrind.log"), own("stderr.log"));
         let mut command = Command::new("valgrind");
         // Without `--vgdb=no` valgrind looks for a debugger from time to time.
@@ -79,67 +80,70 @@ impl Served {
         Ok(Served { child, upstream, socket, log, stderr })
     }
 
-    fn exchange(&self, case: Case, exchanges: u32) -> Result<(), String> {
+    fn exchange(&mut self, case: Case, exchanges: u32) -> Result<(), String> {
         self.wait_for_socket()?;
         match case {
             Case::Get | Case::GetWithEvents => {
-                let (mut client, mut upstream) = self.open(GET, ANSWER)?;
-                for _ in 0..exchanges {
-                    self.step(&mut client, &mut upstream, GET)?;
-                    self.step(&mut upstream, &mut client, ANSWER)?;
+                let mut client = self.connect()?;
+                // The first one has the connection to the upstream in it.
+                for _ in 0..=exchanges {
+                    self.step(&mut client, GET, ANSWER)?;
                 }
             }
             Case::Message => {
-                let (mut client, mut upstream) = self.open(HANDSHAKE, SWITCHING)?;
+                let mut client = self.connect()?;
+                self.step(&mut client, HANDSHAKE, SWITCHING)?;
                 for _ in 0..exchanges {
-                    self.step(&mut client, &mut upstream, &MESSAGE)?;
-                    self.step(&mut upstream, &mut client, &ECHO)?;
+                    self.step(&mut client, &MESSAGE, &ECHO)?;
                 }
             }
             Case::Connection => {
                 for _ in 0..exchanges {
-                    let (client, upstream) = self.open(GET_AND_CLOSE, ANSWER)?;
-                    for mut end in [client, upstream] {
-                        let rest = end.read(&mut [0; 16]).map_err(|error| error.to_string())?;
-                        if rest != 0 {
-                            return Err("something follows the answer".to_owned());
-                        }
-                        drop(end);
-                        self.quiet()?;
+                    let mut client = self.connect()?;
+                    self.step(&mut client, GET_AND_CLOSE, ANSWER)?;
+                    let rest = client.read(&mut [0; 16]).map_err(|error| error.to_string())?;
+                    if rest != 0 {
+                        return Err("something follows the answer".to_owned());
                     }
+                    drop(client);
+                    self.quiet()?;
+                    self.upstream.close_ended()?;
+                    self.quiet()?;
                 }
             }
         }
         Ok(())
     }
 
-    /// A session with its first exchange.
-    fn open(&self, request: &[u8], answer: &[u8]) -> Result<(UnixStream, UnixStream), String> {
-        let failed = |error: std::io::Error| error.to_string();
-        let mut client = UnixStream::connect(&self.socket).map_err(failed)?;
+    fn connect(&self) -> Result<UnixStream, String> {
+        let client = UnixStream::connect(&self.socket).map_err(|error| error.to_string())?;
+        client.set_read_timeout(Some(PATIENCE)).map_err(|error| error.to_string())?;
         self.quiet()?;
-        client.write_all(request).map_err(failed)?;
-        let (mut upstream, _) = self.upstream.accept().map_err(failed)?;
-        for end in [&client, &upstream] {
-            end.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
-        }
-        receive(&mut upstream)?;
-        self.quiet()?;
-        self.step(&mut upstream, &mut client, answer)?;
-        Ok((client, upstream))
+        Ok(client)
     }
 
-    /// Sends `bytes` through the program, and waits until it has nothing more to do.
-    fn step(&self, from: &mut UnixStream, to: &mut UnixStream, bytes: &[u8]) -> Result<(), String> {
-        from.write_all(bytes).map_err(|error| error.to_string())?;
-        receive(to)?;
+    /// Sends `request` through the program and `answer` back, and waits each time until the
+    /// program has nothing more to do.
+    fn step(
+        &mut self,
+        client: &mut UnixStream,
+        request: &[u8],
+        answer: &[u8],
+    ) -> Result<(), String> {
+        client.write_all(request).map_err(|error| error.to_string())?;
+        let asked = self.upstream.receive(request)?;
+        self.quiet()?;
+        self.upstream.send(asked, answer)?;
+        let mut buffer = [0; 4096];
+        let count = client.read(&mut buffer).map_err(|error| error.to_string())?;
+        compare(&buffer[..count], answer)?;
         self.quiet()
     }
 
     fn wait_for_socket(&self) -> Result<(), String> {
         let deadline = Instant::now() + PATIENCE;
         while UnixStream::connect(&self.socket).is_err() {
-            if Instant::now() > deadline || !Path::new(&self.folder()).exists() {
+            if Instant::now() > deadline || self.asleep().is_err() {
                 return Err("the program under valgrind does not accept".to_owned());
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -204,15 +208,6 @@ impl Drop for Served {
         // An error means that it has ended, as it should.
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-}
-
-/// Reads once: so little comes in one piece.
-fn receive(stream: &mut UnixStream) -> Result<(), String> {
-    match stream.read(&mut [0; 4096]) {
-        Ok(0) => Err("a connection ended too early".to_owned()),
-        Ok(_) => Ok(()),
-        Err(error) => Err(error.to_string()),
     }
 }
 
