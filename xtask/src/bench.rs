@@ -1,21 +1,30 @@
 //! `cargo xtask bench`: the bridge beside other proxies, in one run. docs/benchmarks.md tells
 //! what is measured and how.
 
+mod aims;
 mod directline;
 mod link;
 mod machine;
 mod mux;
+mod options;
 mod processes;
 mod report;
+mod settings;
+mod start;
 mod way;
+mod workload;
 
 use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use processes::{Folder, Processors, Usage, end, pinned};
-use way::{Server, Way};
+use options::Options;
+pub use processes::{Folder, end};
+use processes::{Processors, Usage, pinned};
+use way::{Server, Upstream, Way};
+use workload::{Mode, Results, Sample, WORKLOADS, Workload};
 
 const HELP: &str = "\
 cargo xtask bench [OPTION...]
@@ -26,9 +35,9 @@ cargo xtask bench link [OPTION...]  links instead: `bench link --help`
   --rounds N        how often everything is measured; the medians are told [default: 5]
   --seconds N       how long each measurement of small exchanges takes [default: 3]
   --quick           a smoke run: one round, one second, small bodies, few sessions
-  --events          measure the bridge a second time, writing its events to a file
   --pipeway FILE    measure this program instead of building it
-  --without WAY     leave out direct, pipeway, nginx or haproxy; may be given more than once
+  --without WAY     leave out direct, pipeway, events (of pipeway), nginx, haproxy or systemd; may
+                    be given more than once
   --markdown FILE   write the tables into this page, between its `bench` marks
 ";
 
@@ -52,8 +61,9 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
         return Err("the benchmark runs on Linux: it needs /proc, taskset and epoll".to_owned());
     }
     let bench = Bench::set_up(options)?;
+    let starts = start::measure(&bench)?;
     let results = bench.measure()?;
-    let report = report::markdown(&bench.options, &bench.ways, &results)?;
+    let report = report::markdown(&bench.options, &bench.ways, &results, &starts)?;
     print!("{report}");
     if let Some(page) = &bench.options.markdown {
         report::write_into(page, "bench", &report)?;
@@ -62,181 +72,65 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     Ok(())
 }
 
-#[derive(Debug)]
-struct Options {
-    rounds: usize,
-    seconds: u64,
-    body_bytes: u64,
-    idle_sessions: u64,
-    events: bool,
-    pipeway: Option<PathBuf>,
-    without: Vec<String>,
-    markdown: Option<PathBuf>,
-    /// Of the machine, before anything was built or measured.
-    load_average: String,
-}
-
-impl Options {
-    /// `None` where only help was asked for.
-    fn parse(arguments: &[String]) -> Result<Option<Self>, String> {
-        let mut options = Options {
-            rounds: 5,
-            seconds: 3,
-            body_bytes: 1 << 30,
-            idle_sessions: 2000,
-            events: false,
-            pipeway: None,
-            without: Vec::new(),
-            markdown: None,
-            load_average: machine::load_average(),
-        };
-        let mut arguments = arguments.iter();
-        while let Some(argument) = arguments.next() {
-            let mut value =
-                || arguments.next().ok_or_else(|| format!("`{argument}` wants a value\n\n{HELP}"));
-            let number = |text: &String| match text.parse::<u32>() {
-                Ok(number) if number > 0 => Ok(number),
-                _ => Err(format!("`{text}` after `{argument}` is no number from 1")),
-            };
-            match argument.as_str() {
-                "--rounds" => options.rounds = number(value()?)? as usize,
-                "--seconds" => options.seconds = u64::from(number(value()?)?),
-                "--quick" => {
-                    options.rounds = 1;
-                    options.seconds = 1;
-                    options.body_bytes = 64 << 20;
-                    options.idle_sessions = 200;
-                }
-                "--events" => options.events = true,
-                "--pipeway" => options.pipeway = Some(PathBuf::from(value()?)),
-                "--without" => {
-                    let way = value()?;
-                    if !matches!(way.as_str(), "direct" | "pipeway" | "nginx" | "haproxy") {
-                        return Err(format!("there is no way called `{way}`\n\n{HELP}"));
-                    }
-                    options.without.push(way.clone());
-                }
-                "--markdown" => options.markdown = Some(PathBuf::from(value()?)),
-                "help" | "-h" | "--help" => return Ok(None),
-                other => return Err(format!("there is no option `{other}`\n\n{HELP}")),
-            }
-        }
-        Ok(Some(options))
-    }
-}
-
-/// What is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Workload {
-    /// Small GETs over so many connections that are kept.
-    Get(u32),
-    /// Small GETs, each over a connection of its own, so many at once.
-    Close(u32),
-    /// Small WebSocket messages and their echoes over so many connections.
-    WebSocket(u32),
-    /// A large body from the upstream.
-    Down,
-    /// A large body to the upstream.
-    Up,
-    /// WebSockets that do nothing.
-    Idle,
-}
-
-const WORKLOADS: &[Workload] = &[
-    Workload::Get(1),
-    Workload::Get(16),
-    Workload::Get(64),
-    Workload::Close(16),
-    Workload::WebSocket(16),
-    Workload::Down,
-    Workload::Up,
-    Workload::Idle,
-];
-
-/// One measurement. What a workload does not have is not a number.
-#[derive(Clone, Copy, Debug)]
-struct Sample {
-    /// Exchanges a second, or bytes a second.
-    rate: f64,
-    p50_us: f64,
-    p99_us: f64,
-    /// The proxy's processor time: microseconds an exchange, or seconds a GiB.
-    cpu: f64,
-    /// The proxy's resident memory, in bytes a session.
-    memory: f64,
-}
-
-impl Sample {
-    const NOTHING: Sample = Sample {
-        rate: f64::NAN,
-        p50_us: f64::NAN,
-        p99_us: f64::NAN,
-        cpu: f64::NAN,
-        memory: f64::NAN,
-    };
-}
-
-/// Everything that was measured: which way, what, and once for each round.
-type Results = Vec<(Way, Workload, Vec<Sample>)>;
-
 struct Bench {
     options: Options,
     processors: Processors,
     folder: Folder,
     load: PathBuf,
     ways: Vec<Way>,
-    upstream: Server,
+    /// At a Unix socket and at a port, as [`Mode`] counts them.
+    upstreams: [Server; 2],
 }
 
 impl Bench {
-    fn set_up(options: Options) -> Result<Self, String> {
+    fn set_up(mut options: Options) -> Result<Self, String> {
         let processors = Processors::choose()?;
-        let with = |way: &str| !options.without.iter().any(|without| without == way);
-        let mut built = vec!["--package", "pipeway-bridge", "--example", "load"];
-        if with("pipeway") && options.pipeway.is_none() {
-            built.extend(["--package", "pipeway", "--bin", "pipeway"]);
-        }
-        let built = build(&built)?;
-        let program = options.pipeway.clone().unwrap_or_else(|| built.join("pipeway"));
+        options.fit()?;
+        let load = build(&["--package", "pipeway-bridge", "--example", "load"])?;
+        let load = load.join("examples").join("load");
         let mut ways = Vec::new();
-        if with("direct") {
+        if options.with("direct") {
             ways.push(Way::Direct);
         }
-        if with("pipeway") {
+        if options.with("pipeway") {
+            // By itself, as the README says it: built together with the load, the runtime has what
+            // only tests need, and that costs.
+            let program = match &options.pipeway {
+                Some(program) => program.clone(),
+                None => build(&["--package", "pipeway", "--bin", "pipeway"])?.join("pipeway"),
+            };
             ways.push(Way::Pipeway { program: program.clone(), events: false });
-            if options.events {
+            if options.with("events") {
                 ways.push(Way::Pipeway { program, events: true });
             }
         }
-        for (name, make) in [("nginx", Way::Nginx as fn(PathBuf) -> Way), ("haproxy", Way::Haproxy)]
-        {
-            match machine::find(name) {
-                _ if !with(name) => {}
-                Some(program) => ways.push(make(program)),
-                None => {
-                    eprintln!("{name} is not installed and left out (Debian's package: {name})")
-                }
-            }
-        }
+        ways.extend(others(&options));
         let folder = Folder::make()?;
-        let load = built.join("examples").join("load");
-        let upstream = folder.path().join("upstream.sock");
-        let mut command = pinned(processors.load, &load);
-        command.arg("serve").arg(&upstream);
-        let server = Server::start(command, upstream, folder.path().join("upstream.log"))?;
-        let bench = Bench { options, processors, folder, load, ways, upstream: server };
-        bench.warm_up(bench.upstream.socket())?;
+        let serve = |address: &str, name: &str| {
+            let mut command = pinned(processors.load, &load);
+            command.arg("serve").arg(address);
+            Server::start(command, PathBuf::from(address), folder.path().join(name))
+        };
+        let upstreams = [
+            serve(&folder.path().join("upstream.sock").display().to_string(), "upstream.log")?,
+            serve(&free_port()?, "upstream-tcp.log")?,
+        ];
+        let bench = Bench { options, processors, folder, load, ways, upstreams };
+        for upstream in &bench.upstreams {
+            bench.warm_up(upstream.socket())?;
+        }
         Ok(bench)
     }
 
     fn measure(&self) -> Result<Results, String> {
         let mut servers = Vec::new();
         for way in &self.ways {
-            servers.push(self.start(way)?);
+            servers.push([self.start(way, Mode::Unix)?, self.start(way, Mode::Tcp)?]);
         }
         let mut results: Results = Vec::new();
         for &workload in WORKLOADS {
-            results.extend(self.ways.iter().map(|way| (way.clone(), workload, Vec::new())));
+            let ways = self.ways.iter().filter(|way| way.takes(workload));
+            results.extend(ways.map(|way| (way.clone(), workload, Vec::new())));
         }
         for round in 0..self.options.rounds {
             for &workload in WORKLOADS {
@@ -245,12 +139,15 @@ impl Bench {
                     // Each way comes first in its turn.
                     let at = (at + round) % self.ways.len();
                     let way = &self.ways[at];
-                    let sample =
-                        self.sample(workload, way, servers[at].as_ref()).map_err(|error| {
-                            let log = servers[at].as_ref().map(Server::log).unwrap_or_default();
-                            let upstream = self.upstream.log();
-                            format!("{way}, {workload:?}: {error}\n{log}{upstream}")
-                        })?;
+                    if !way.takes(workload) {
+                        continue;
+                    }
+                    let server = servers[at][workload.mode() as usize].as_ref();
+                    let sample = self.sample(workload, way, server).map_err(|error| {
+                        let log = server.map(Server::log).unwrap_or_default();
+                        let upstream = self.upstreams[workload.mode() as usize].log();
+                        format!("{way}, {workload:?}: {error}\n{log}{upstream}")
+                    })?;
                     let (_, _, samples) = results
                         .iter_mut()
                         .find(|result| result.0 == *way && result.1 == workload)
@@ -268,23 +165,24 @@ impl Bench {
         way: &Way,
         server: Option<&Server>,
     ) -> Result<Sample, String> {
-        if workload == Workload::Idle {
-            return self.idle(way);
-        }
-        let socket = server.map_or(self.upstream.socket(), Server::socket);
         let seconds = self.options.seconds.to_string();
         let bytes = self.options.body_bytes.to_string();
-        let arguments = |name: &str, connections: u32| {
+        let exchanges = |name: &str, connections: u32| {
             vec![name.to_owned(), connections.to_string(), seconds.clone()]
         };
+        let body = |name: &str| vec![name.to_owned(), bytes.clone()];
         let arguments = match workload {
-            Workload::Get(connections) => arguments("get", connections),
-            Workload::Close(connections) => arguments("close", connections),
-            Workload::WebSocket(connections) => arguments("ws", connections),
-            Workload::Down => vec!["down".to_owned(), bytes],
-            Workload::Up => vec!["up".to_owned(), bytes],
-            Workload::Idle => unreachable!("it was measured above"),
+            Workload::Get(connections, _) => exchanges("get", connections),
+            Workload::Close(connections) => exchanges("close", connections),
+            Workload::WebSocket(connections) => exchanges("ws", connections),
+            Workload::Down(_) => body("down"),
+            Workload::Up(_) => body("up"),
+            Workload::UpgradedDown => body("upgraded-down"),
+            Workload::UpgradedUp => body("upgraded-up"),
+            Workload::Idle => return self.idle(way),
         };
+        let upstream = &self.upstreams[workload.mode() as usize];
+        let socket = server.map_or(upstream.socket(), Server::socket);
         let before = server.map(Usage::of).transpose()?;
         let told = self.load(socket, &arguments)?;
         let after = server.map(Usage::of).transpose()?;
@@ -293,32 +191,24 @@ impl Bench {
             _ => f64::NAN,
         };
         let seconds = told.number("seconds")?;
-        Ok(match workload {
-            Workload::Down | Workload::Up => {
-                let bytes = self.options.body_bytes as f64;
-                let gibibytes = bytes / (1_u64 << 30) as f64;
-                Sample { rate: bytes / seconds, cpu: cpu / gibibytes, ..Sample::NOTHING }
-            }
-            _ => {
-                let exchanges = told.number("exchanges")?;
-                Sample {
-                    rate: exchanges / seconds,
-                    p50_us: told.number("p50_us")?,
-                    p99_us: told.number("p99_us")?,
-                    cpu: cpu * 1e6 / exchanges,
-                    ..Sample::NOTHING
-                }
-            }
+        if workload.is_bytes() {
+            let bytes = self.options.body_bytes as f64;
+            let gibibytes = bytes / (1_u64 << 30) as f64;
+            return Ok(Sample { rate: bytes / seconds, cpu: cpu / gibibytes, ..Sample::NOTHING });
+        }
+        let exchanges = told.number("exchanges")?;
+        Ok(Sample {
+            rate: exchanges / seconds,
+            p50_us: told.number("p50_us")?,
+            p99_us: told.number("p99_us")?,
+            cpu: cpu * 1e6 / exchanges,
+            ..Sample::NOTHING
         })
     }
 
     /// What idle WebSockets take, in a process that has served nothing else.
     fn idle(&self, way: &Way) -> Result<Sample, String> {
-        let Some(server) =
-            way.start(self.processors.proxy, self.upstream.socket(), self.folder.path())?
-        else {
-            return Ok(Sample::NOTHING);
-        };
+        let Some(server) = self.spawn(way, Mode::Unix)? else { return Ok(Sample::NOTHING) };
         // One session alone: memory that more had used would be used again, and not be seen.
         Self::until_served(|| self.load(server.socket(), &["idle".to_owned(), "1".to_owned()]))?;
         let before = Usage::of(&server)?;
@@ -343,10 +233,24 @@ impl Bench {
         Ok(Sample { memory: grown / self.options.idle_sessions as f64, ..Sample::NOTHING })
     }
 
+    fn upstream(&self, mode: Mode) -> Upstream {
+        let address = self.upstreams[mode as usize].socket().display().to_string();
+        Upstream { mode, address }
+    }
+
     /// `None` for the way without a proxy.
-    fn start(&self, way: &Way) -> Result<Option<Server>, String> {
-        let server =
-            way.start(self.processors.proxy, self.upstream.socket(), self.folder.path())?;
+    fn spawn(&self, way: &Way, mode: Mode) -> Result<Option<Server>, String> {
+        let launch = |program: &Path| pinned(self.processors.proxy, program);
+        let start = way.prepare(launch, &self.upstream(mode), self.folder.path())?;
+        start.map(|start| Server::start(start.command, start.socket, start.log)).transpose()
+    }
+
+    /// `None` for the way without a proxy, and where it is not measured with this upstream.
+    fn start(&self, way: &Way, mode: Mode) -> Result<Option<Server>, String> {
+        if !WORKLOADS.iter().any(|&workload| workload.mode() == mode && way.takes(workload)) {
+            return Ok(None);
+        }
+        let server = self.spawn(way, mode)?;
         if let Some(server) = &server {
             self.warm_up(server.socket())
                 .map_err(|error| format!("{way} does not serve: {error}\n{}", server.log()))?;
@@ -384,6 +288,36 @@ impl Bench {
     }
 }
 
+/// The other proxies that are installed.
+fn others(options: &Options) -> Vec<Way> {
+    let found = |way: &str, package: &str, program: &str| {
+        let found = machine::find(program);
+        if found.is_none() && options.with(way) {
+            eprintln!("{program} is not installed and left out (Debian's package: {package})");
+        }
+        found.filter(|_| options.with(way))
+    };
+    let mut ways = Vec::new();
+    if let Some(program) = found("nginx", "nginx", "nginx") {
+        ways.push(Way::Nginx { program: program.clone(), own_buffers: false });
+        ways.push(Way::Nginx { program, own_buffers: true });
+    }
+    ways.extend(found("haproxy", "haproxy", "haproxy").map(Way::Haproxy));
+    if let (Some(activate), Some(program)) = (
+        found("systemd", "systemd", "systemd-socket-activate"),
+        found("systemd", "systemd", "systemd-socket-proxyd"),
+    ) {
+        ways.push(Way::Systemd { activate, program });
+    }
+    ways
+}
+
+/// A loopback port that nobody listens at; the system does not give it to the next who asks.
+fn free_port() -> Result<String, String> {
+    let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
+    listener.local_addr().map(|address| address.to_string()).map_err(|error| error.to_string())
+}
+
 /// What the load printed.
 struct Told(String);
 
@@ -401,7 +335,7 @@ fn spawn(mut command: Command) -> Result<Child, String> {
 }
 
 /// Builds what is measured, and returns the folder that it is in.
-fn build(what: &[&str]) -> Result<PathBuf, String> {
+pub fn build(what: &[&str]) -> Result<PathBuf, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in a folder");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
@@ -417,27 +351,6 @@ fn build(what: &[&str]) -> Result<PathBuf, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn parse(line: &str) -> Result<Option<Options>, String> {
-        Options::parse(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
-    }
-
-    #[test]
-    fn options_are_read() {
-        let options = parse("--quick --rounds 2 --without nginx --markdown a.md");
-        let options = options.unwrap().unwrap();
-        assert_eq!((options.rounds, options.seconds, options.idle_sessions), (2, 1, 200));
-        assert_eq!(options.without, ["nginx"]);
-        assert_eq!(options.markdown, Some(PathBuf::from("a.md")));
-        assert!(parse("--help").unwrap().is_none());
-    }
-
-    #[test]
-    fn what_is_no_option_is_refused() {
-        for line in ["--fast", "--rounds", "--rounds 0", "--rounds x", "--without apache"] {
-            assert!(parse(line).is_err(), "{line}");
-        }
-    }
 
     #[test]
     fn the_loads_numbers_are_read() {

@@ -3,6 +3,7 @@
 
 mod api;
 mod bench;
+mod instructions;
 mod process;
 mod rules;
 mod source;
@@ -21,6 +22,7 @@ cargo xtask COMMAND
   api [--update]                  the libraries' public API against its snapshots, or new snapshots
   windows build|lint|test         the Windows program, cross-built, and its tests under Wine
   bench [--quick] [--markdown FILE]   this bridge, nginx and HAProxy side by side (Linux)
+  instructions [--update]         the program's instructions for an exchange, against their bounds
   bench mux [--quick] [--markdown FILE]   the multiplexer, npm's and yamux side by side (Linux)
   bench link [--wine] [--quick] [--markdown FILE]  links and a process for each connection (Linux)
 ";
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         "api" => api::run(&rest),
         "windows" => windows::run(&rest),
         "bench" => bench::run(&rest),
+        "instructions" => instructions::run(&rest),
         "" | "help" | "-h" | "--help" => {
             print!("{HELP}");
             Ok(())

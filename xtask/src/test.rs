@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::instructions::Verdict;
 use crate::process::{self, Output, Show};
 use crate::tools::{Machine, WINDOWS_KIT};
 
@@ -61,6 +62,7 @@ const STEPS: &[Step] = &[
     Step { name: "tests", run: tests },
     Step { name: "doctests", run: doctests },
     Step { name: "demo", run: demo },
+    Step { name: "instructions", run: instructions },
     Step { name: "macos", run: macos },
     Step { name: "windows", run: windows },
 ];
@@ -138,11 +140,11 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
 
 /// The table at the end, what was left out, and the line that counts.
 fn summary(lines: &[Line], left_out: &[String], failure: Option<&str>) -> String {
-    let mut text = String::from("\nstep       result     seconds   tests\n");
+    let mut text = String::from("\nstep         result     seconds   tests\n");
     let mut total = Counts::default();
     for line in lines {
         let tests = line.counts.map(|counts| counts.passed.to_string()).unwrap_or_default();
-        let row = format!("{:<10} {:<9} {:>8.1} {tests:>7}", line.name, line.word, line.seconds);
+        let row = format!("{:<12} {:<9} {:>8.1} {tests:>7}", line.name, line.word, line.seconds);
         let _ = writeln!(text, "{}", row.trim_end());
         match (line.counts, line.word) {
             (Some(counts), word) => {
@@ -322,6 +324,24 @@ fn demo(machine: &mut Machine, _: &mut Found) -> Outcome {
     let mut command = cargo(machine);
     command.args(["run", "--release", "--locked", "--", "demo"]);
     shown(&mut command, 20 * MINUTE)
+}
+
+/// Counts the instructions of the program that the demo's step built.
+fn instructions(machine: &mut Machine, found: &mut Found) -> Outcome {
+    if !machine.has("valgrind")
+        && let Err(why) = machine.debian_packages(&["valgrind"])
+    {
+        return Outcome::LeftOut(why);
+    }
+    match crate::instructions::check_built() {
+        Ok(Verdict::Within) => Outcome::Passed,
+        // Another compiler is no failure, in CI either: its bounds are not known.
+        Ok(Verdict::LeftOut(why)) => {
+            found.left_out.push(format!("the bounds ({why})"));
+            Outcome::Passed
+        }
+        Err(why) => Outcome::Failed(why),
+    }
 }
 
 /// Checks the types for macOS: nothing is linked and nothing runs. Debian's compiler brings the

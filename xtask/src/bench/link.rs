@@ -192,18 +192,15 @@ impl<'a> Run<'a> {
             "socat is not installed, which starts the processes (Debian's package: socat)",
         )?;
         let processors = Processors::choose()?;
-        let mut built = vec!["--package", "pipeway-bridge", "--example", "load"];
-        if options.pipeway.is_none() {
-            built.extend(["--package", "pipeway", "--bin", "pipeway"]);
-        }
-        let built = super::build(&built)?;
+        let load = super::build(&["--package", "pipeway-bridge", "--example", "load"])?;
+        let load = load.join("examples/load");
         let program = match &options.pipeway {
             Some(program) => std::path::absolute(program)
                 .map_err(|error| format!("{}: {error}", program.display()))?,
-            None => built.join("pipeway"),
+            // By itself: together with the load, its runtime has what only tests need.
+            None => super::build(&["--package", "pipeway", "--bin", "pipeway"])?.join("pipeway"),
         };
         let folder = Folder::make()?;
-        let load = built.join("examples/load");
         let place = if options.wine {
             let windows = options.windows.as_deref();
             Place::Wine(Wine::start(&program, windows, &socat, processors, &folder)?)

@@ -3,10 +3,15 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-/// A program of this name: where the shell would find it, or where Debian puts daemons.
+/// A program of this name: where the shell would find it, or where Debian puts daemons and
+/// systemd's programs.
 pub fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let daemons = [PathBuf::from("/usr/sbin"), PathBuf::from("/usr/local/sbin")];
+    let daemons = [
+        PathBuf::from("/usr/sbin"),
+        PathBuf::from("/usr/local/sbin"),
+        PathBuf::from("/usr/lib/systemd"),
+    ];
     std::env::split_paths(&path)
         .chain(daemons)
         .map(|folder| folder.join(name))
@@ -38,6 +43,15 @@ pub fn describe() -> String {
         ""
     };
     format!("{count} x {model}{virtual_machine}, {mebibytes} MiB, Linux {}", kernel.trim())
+}
+
+/// Whether this process, and so what it starts, goes before others (`chrt`).
+pub fn has_precedence() -> bool {
+    let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The program's name, in parentheses, may have spaces in it.
+    let after = text.rsplit_once(')').map_or("", |(_, after)| after);
+    let policy = after.split_whitespace().nth(38);
+    matches!(policy, Some("1" | "2"))
 }
 
 /// How many processes wanted a processor in the last minute.

@@ -41,12 +41,25 @@ fn parse_list(list: &str) -> Vec<u32> {
     all
 }
 
+/// How many files each of our children may have open, where the system lets them.
+const OPEN_FILES: u64 = 16384;
+
+/// How many files a child may have open.
+pub fn open_files() -> Result<u64, String> {
+    let limits = read(Path::new("/proc/self/limits"))?;
+    let hard = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let hard = hard.and_then(|values| values.split_whitespace().nth(1));
+    // What is no number is `unlimited`.
+    Ok(hard.and_then(|value| value.parse().ok()).unwrap_or(OPEN_FILES).min(OPEN_FILES))
+}
+
 /// A command on one processor, with room for many connections. It keeps its process id: each of
 /// the programs in front replaces itself with the next.
 pub fn pinned(processor: u32, program: &Path) -> Command {
     let mut command = Command::new("taskset");
     command.args(["-c", &processor.to_string(), "sh", "-c"]);
-    command.args(["ulimit -n 16384 && exec \"$@\"", "sh"]).arg(program);
+    let script = format!("ulimit -n {OPEN_FILES} 2>/dev/null || ulimit -n \"$(ulimit -H -n)\"");
+    command.arg(format!("{script}; exec \"$@\"")).arg("sh").arg(program);
     command
 }
 

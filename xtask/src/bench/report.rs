@@ -4,10 +4,16 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::way::Way;
-use super::{Options, Results, Sample, Workload, machine};
+use super::workload::{Field, Mode, Results, Workload, median_of, ratio};
+use super::{Options, aims, machine, start};
 
 /// All of it as Markdown, which is as good to read on a terminal.
-pub fn markdown(options: &Options, ways: &[Way], results: &Results) -> Result<String, String> {
+pub fn markdown(
+    options: &Options,
+    ways: &[Way],
+    results: &Results,
+    starts: &[start::Started],
+) -> Result<String, String> {
     let mut out = String::new();
     let versions: Vec<String> = ways.iter().filter_map(Way::version).collect();
     let rounds = if options.rounds == 1 {
@@ -18,27 +24,54 @@ pub fn markdown(options: &Options, ways: &[Way], results: &Results) -> Result<St
     let mut line = |text: String| out.push_str(&(text + "\n"));
     line(format!("Measured {} on {}.", machine::date()?, machine::describe()));
     line(format!("{}; {rounds}, {} s each.", versions.join("; "), options.seconds));
-
+    if machine::has_precedence() {
+        line("All of it ran with real-time priority, before everything else here.".to_owned());
+    }
     if let Some(spread) = spread(results, &Way::Direct) {
         line(format!(
-            "Load average at the start {}; the rates of \"direct\" varied by up to {:.0} % between \
-             the rounds, which is what the rest of the machine did to them.",
+            "Load average at the start {}, at the end {}; the rates of \"direct\" varied by up to \
+             {:.0} % between the rounds, which is what the rest of the machine did to them.",
             options.load_average,
+            machine::load_average(),
             spread * 100.0
         ));
     }
 
     for (workload, head) in [
-        (Workload::Get(1), "Small GETs, 1 connection"),
-        (Workload::Get(16), "Small GETs, 16 connections"),
-        (Workload::Get(64), "Small GETs, 64 connections"),
+        (Workload::Get(1, Mode::Unix), "Small GETs, 1 connection"),
+        (Workload::Get(16, Mode::Unix), "Small GETs, 16 connections"),
+        (Workload::Get(64, Mode::Unix), "Small GETs, 64 connections"),
+        (Workload::Get(1, Mode::Tcp), "Small GETs, 1 connection, to loopback TCP"),
+        (Workload::Get(16, Mode::Tcp), "Small GETs, 16 connections, to loopback TCP"),
+        (Workload::Get(64, Mode::Tcp), "Small GETs, 64 connections, to loopback TCP"),
         (Workload::Close(16), "Small GETs, a connection for each, 16 at once"),
         (Workload::WebSocket(16), "WebSocket echo, 32 bytes, 16 connections"),
     ] {
         exchanges(&mut out, head, ways, results, workload);
     }
-    bodies(&mut out, options, ways, results);
+    let mebibytes = options.body_bytes >> 20;
+    for (down, up, head) in [
+        (
+            Workload::Down(Mode::Unix),
+            Workload::Up(Mode::Unix),
+            format!("One body of {mebibytes} MiB"),
+        ),
+        (
+            Workload::Down(Mode::Tcp),
+            Workload::Up(Mode::Tcp),
+            format!("One body of {mebibytes} MiB, to loopback TCP"),
+        ),
+        (
+            Workload::UpgradedDown,
+            Workload::UpgradedUp,
+            format!("An upgraded session of {mebibytes} MiB"),
+        ),
+    ] {
+        bytes(&mut out, &head, ways, results, (down, up));
+    }
     idle(&mut out, options, ways, results);
+    start::report(&mut out, options, starts);
+    aims::report(&mut out, &aims::all(ways, results, starts));
     Ok(out)
 }
 
@@ -46,9 +79,9 @@ fn exchanges(out: &mut String, head: &str, ways: &[Way], results: &Results, work
     let columns = "a second | p50 µs | p99 µs | CPU µs each | a second / nginx | p99 / nginx | \
                    CPU / nginx";
     table(out, head, columns);
-    for way in ways {
+    for way in ways.iter().filter(|way| way.takes(workload)) {
         let own = |field: Field| median_of(results, way, workload, field);
-        let ratio = |field: Field| own(field) / of_nginx(ways, results, workload, field);
+        let ratio = |field: Field| of_nginx(ways, results, way, workload, field);
         row(
             out,
             way,
@@ -65,28 +98,37 @@ fn exchanges(out: &mut String, head: &str, ways: &[Way], results: &Results, work
     }
 }
 
-fn bodies(out: &mut String, options: &Options, ways: &[Way], results: &Results) {
+/// One session with many bytes, down and up.
+fn bytes(
+    out: &mut String,
+    head: &str,
+    ways: &[Way],
+    results: &Results,
+    (down, up): (Workload, Workload),
+) {
     const GIBIBYTE: f64 = (1_u64 << 30) as f64;
-    let head = format!("One body of {} MiB", options.body_bytes >> 20);
-    let columns = "down GiB/s | up GiB/s | down CPU s/GiB | up CPU s/GiB | down time / nginx | \
-                   up time / nginx";
-    table(out, &head, columns);
-    for way in ways {
+    let columns = "down GiB/s | up GiB/s | down CPU s/GiB | up CPU s/GiB | down / nginx | \
+                   up / nginx | down / its own buffers | up / its own buffers";
+    table(out, head, columns);
+    let own_buffers = ways.iter().find(|way| matches!(way, Way::Nginx { own_buffers: true, .. }));
+    for way in ways.iter().filter(|way| way.takes(down)) {
+        let rate: Field = |sample| sample.rate;
         let own = |workload, field: Field| median_of(results, way, workload, field);
-        let time = |workload| {
-            let rate: Field = |sample| sample.rate;
-            of_nginx(ways, results, workload, rate) / own(workload, rate)
+        let with_own_buffers = |workload| {
+            own_buffers.map_or(f64::NAN, |nginx| ratio(results, way, nginx, workload, rate))
         };
         row(
             out,
             way,
             &[
-                number(own(Workload::Down, |sample| sample.rate) / GIBIBYTE, 2),
-                number(own(Workload::Up, |sample| sample.rate) / GIBIBYTE, 2),
-                number(own(Workload::Down, |sample| sample.cpu), 3),
-                number(own(Workload::Up, |sample| sample.cpu), 3),
-                number(time(Workload::Down), 2),
-                number(time(Workload::Up), 2),
+                number(own(down, rate) / GIBIBYTE, 2),
+                number(own(up, rate) / GIBIBYTE, 2),
+                number(own(down, |sample| sample.cpu), 3),
+                number(own(up, |sample| sample.cpu), 3),
+                number(of_nginx(ways, results, way, down, rate), 2),
+                number(of_nginx(ways, results, way, up, rate), 2),
+                number(with_own_buffers(down), 2),
+                number(with_own_buffers(up), 2),
             ],
         );
     }
@@ -95,19 +137,12 @@ fn bodies(out: &mut String, options: &Options, ways: &[Way], results: &Results) 
 fn idle(out: &mut String, options: &Options, ways: &[Way], results: &Results) {
     let head = format!("{} idle WebSockets", options.idle_sessions);
     table(out, &head, "resident KiB a session | / nginx");
-    for way in ways.iter().filter(|way| **way != Way::Direct) {
+    for way in ways.iter().filter(|way| way.takes(Workload::Idle)) {
         let memory: Field = |sample| sample.memory;
         let own = median_of(results, way, Workload::Idle, memory);
-        let ratio = own / of_nginx(ways, results, Workload::Idle, memory);
+        let ratio = of_nginx(ways, results, way, Workload::Idle, memory);
         row(out, way, &[number(own / 1024.0, 1), number(ratio, 2)]);
     }
-}
-
-type Field = fn(&Sample) -> f64;
-
-fn median_of(results: &Results, way: &Way, workload: Workload, field: Field) -> f64 {
-    let samples = results.iter().find(|result| result.0 == *way && result.1 == workload);
-    median(samples.map(|(_, _, samples)| samples.iter().map(field).collect()).unwrap_or_default())
 }
 
 /// Not a number where there is none.
@@ -155,18 +190,18 @@ pub fn version_in(manifest: &str, name: &str) -> String {
 }
 
 /// Not a number where nginx was left out.
-fn of_nginx(ways: &[Way], results: &Results, workload: Workload, field: Field) -> f64 {
-    let nginx = ways.iter().find(|way| matches!(way, Way::Nginx(_)));
-    nginx.map_or(f64::NAN, |nginx| median_of(results, nginx, workload, field))
+fn of_nginx(ways: &[Way], results: &Results, way: &Way, workload: Workload, field: Field) -> f64 {
+    let nginx = ways.iter().find(|way| matches!(way, Way::Nginx { own_buffers: false, .. }));
+    nginx.map_or(f64::NAN, |nginx| ratio(results, way, nginx, workload, field))
 }
 
-fn table(out: &mut String, head: &str, columns: &str) {
+pub fn table(out: &mut String, head: &str, columns: &str) {
     let rules = "|---:".repeat(columns.split('|').count());
     // Writing to a String cannot fail.
     let _ = write!(out, "\n### {head}\n\n| way | {columns} |\n|---{rules}|\n");
 }
 
-fn row(out: &mut String, way: &Way, cells: &[String]) {
+pub fn row(out: &mut String, way: &Way, cells: &[String]) {
     // Writing to a String cannot fail.
     let _ = writeln!(out, "| {way} | {} |", cells.join(" | "));
 }
@@ -195,17 +230,18 @@ fn replace(text: &str, name: &str, report: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::workload::Sample;
     use super::*;
 
     fn results(rates: &[f64]) -> Results {
         let samples = rates.iter().map(|&rate| Sample { rate, ..Sample::NOTHING }).collect();
-        vec![(Way::Direct, Workload::Down, samples)]
+        vec![(Way::Direct, Workload::Idle, samples)]
     }
 
     #[test]
     fn the_median_is_the_middle_one() {
         let of =
-            |rates: &[f64]| median_of(&results(rates), &Way::Direct, Workload::Down, |s| s.rate);
+            |rates: &[f64]| median_of(&results(rates), &Way::Direct, Workload::Idle, |s| s.rate);
         assert_eq!(of(&[3.0, 1.0, 2.0]), 2.0);
         assert_eq!(of(&[3.0, 1.0]), 2.0);
         assert!(of(&[]).is_nan());

@@ -6,15 +6,28 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::{end, pinned, spawn};
+use super::workload::{Mode, Workload};
+use super::{end, settings, spawn};
 
 /// How the load reaches the upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Way {
     Direct,
-    Pipeway { program: PathBuf, events: bool },
-    Nginx(PathBuf),
+    Pipeway {
+        program: PathBuf,
+        events: bool,
+    },
+    Nginx {
+        program: PathBuf,
+        /// Whether bodies have the buffers that nginx has by itself.
+        own_buffers: bool,
+    },
     Haproxy(PathBuf),
+    /// `systemd-socket-proxyd`, started by `systemd-socket-activate`: bytes only.
+    Systemd {
+        activate: PathBuf,
+        program: PathBuf,
+    },
 }
 
 impl fmt::Display for Way {
@@ -23,160 +36,137 @@ impl fmt::Display for Way {
             Way::Direct => "direct",
             Way::Pipeway { events: false, .. } => "pipeway",
             Way::Pipeway { events: true, .. } => "pipeway, events on",
-            Way::Nginx(_) => "nginx",
+            Way::Nginx { own_buffers: false, .. } => "nginx",
+            Way::Nginx { own_buffers: true, .. } => "nginx, its own buffers",
             Way::Haproxy(_) => "HAProxy",
+            Way::Systemd { .. } => "systemd-socket-proxyd",
         })
     }
 }
 
+/// Where a proxy finds the upstream.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    pub mode: Mode,
+    /// A Unix socket's path, or `127.0.0.1:PORT`.
+    pub address: String,
+}
+
+impl Upstream {
+    /// The address behind `prefix`, which only a Unix socket has.
+    pub fn behind(&self, prefix: &str) -> String {
+        match self.mode {
+            Mode::Unix => format!("{prefix}{}", self.address),
+            Mode::Tcp => self.address.clone(),
+        }
+    }
+
+    fn endpoint(&self) -> String {
+        match self.mode {
+            Mode::Unix => format!("unix:{}", self.address),
+            Mode::Tcp => format!("tcp:{}", self.address),
+        }
+    }
+}
+
+/// What a proxy is started with.
+pub struct Start {
+    pub command: Command,
+    pub socket: PathBuf,
+    pub log: PathBuf,
+}
+
 impl Way {
-    /// Starts the proxy with a socket of its own in `folder`.
-    pub fn start(
+    /// Whether it is measured with this.
+    pub fn takes(&self, workload: Workload) -> bool {
+        match self {
+            Way::Direct => workload != Workload::Idle,
+            Way::Pipeway { events: true, .. } => {
+                workload.mode() == Mode::Unix && !workload.is_bytes() && workload != Workload::Idle
+            }
+            Way::Nginx { own_buffers: true, .. } | Way::Systemd { .. } => workload.is_bytes(),
+            Way::Pipeway { .. } | Way::Nginx { .. } | Way::Haproxy(_) => true,
+        }
+    }
+
+    /// What starts the proxy with a socket of its own in `folder`; `launch` makes the command that
+    /// runs a program. `None` for the way without one.
+    ///
+    /// # Errors
+    ///
+    /// Its settings can't be written.
+    pub fn prepare(
         &self,
-        processor: u32,
-        upstream: &Path,
+        launch: impl Fn(&Path) -> Command,
+        upstream: &Upstream,
         folder: &Path,
-    ) -> Result<Option<Server>, String> {
+    ) -> Result<Option<Start>, String> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let own = |ending: &str| folder.join(format!("{number}.{ending}"));
-        let (socket, settings) = (own("sock"), own("conf"));
+        let (socket, file) = (own("sock"), own("conf"));
         let write = |text: String| {
-            fs::write(&settings, text).map_err(|error| format!("{}: {error}", settings.display()))
+            fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))
         };
         let command = match self {
             Way::Direct => return Ok(None),
             Way::Pipeway { program, events } => {
-                let mut command = pinned(processor, program);
+                let mut command = launch(program);
                 command.arg("bridge");
                 command.arg("--listen").arg(format!("unix:{}", socket.display()));
-                command.arg("--to").arg(format!("unix:{}", upstream.display()));
+                command.arg("--to").arg(upstream.endpoint());
                 if *events {
                     command.arg("--events").arg(own("jsonl"));
                 }
                 command
             }
-            Way::Nginx(program) => {
+            Way::Nginx { program, own_buffers } => {
                 let temporary = own("temporary");
                 fs::create_dir(&temporary).map_err(|error| error.to_string())?;
-                write(nginx(&socket, upstream, &temporary))?;
-                let mut command = pinned(processor, program);
-                command.arg("-p").arg(&temporary).arg("-e").arg("stderr").arg("-c").arg(&settings);
+                write(settings::nginx(&socket, upstream, &temporary, *own_buffers))?;
+                let mut command = launch(program);
+                command.arg("-p").arg(&temporary).arg("-e").arg("stderr").arg("-c").arg(&file);
                 command
             }
             Way::Haproxy(program) => {
-                write(haproxy(&socket, upstream))?;
-                let mut command = pinned(processor, program);
-                command.arg("-db").arg("-f").arg(&settings);
+                write(settings::haproxy(&socket, upstream))?;
+                let mut command = launch(program);
+                command.arg("-db").arg("-f").arg(&file);
+                command
+            }
+            Way::Systemd { activate, program } => {
+                let mut command = launch(activate);
+                command.arg("--listen").arg(&socket).arg(program).arg(&upstream.address);
                 command
             }
         };
-        Server::start(command, socket, own("log")).map(Some)
+        Ok(Some(Start { command, socket, log: own("log") }))
+    }
+
+    /// The program that serves.
+    pub fn program(&self) -> Option<&Path> {
+        match self {
+            Way::Direct => None,
+            Way::Pipeway { program, .. } | Way::Nginx { program, .. } => Some(program),
+            Way::Haproxy(program) | Way::Systemd { program, .. } => Some(program),
+        }
     }
 
     /// The program's own word on its version.
     pub fn version(&self) -> Option<String> {
-        let (program, flag) = match self {
-            Way::Direct => return None,
-            Way::Pipeway { events: true, .. } => return None,
-            Way::Pipeway { program, .. } => (program, "--version"),
-            Way::Nginx(program) | Way::Haproxy(program) => (program, "-v"),
+        let flag = match self {
+            Way::Direct | Way::Pipeway { events: true, .. } => return None,
+            Way::Nginx { own_buffers: true, .. } => return None,
+            Way::Pipeway { .. } | Way::Systemd { .. } => "--version",
+            Way::Nginx { .. } | Way::Haproxy(_) => "-v",
         };
-        let output = Command::new(program).arg(flag).output().ok()?;
+        let output = Command::new(self.program()?).arg(flag).output().ok()?;
         // nginx tells it on stderr.
         let told = [output.stdout, output.stderr].concat();
         let told = String::from_utf8_lossy(&told);
         let line = told.lines().next()?.trim_start_matches("nginx version: ");
         Some(line.split(" - ").next().unwrap_or(line).to_owned())
     }
-}
-
-/// One worker, no log. Upstream connections are kept; answers and bodies are passed on as they
-/// come, as a proxy for streams must. Large bodies have the settings that are nginx's fastest: down
-/// it collects them in memory, which a stream of small pieces could not have.
-fn nginx(socket: &Path, upstream: &Path, temporary: &Path) -> String {
-    let (socket, upstream, temporary) = (socket.display(), upstream.display(), temporary.display());
-    format!(
-        "daemon off;
-worker_processes 1;
-error_log stderr crit;
-pid {temporary}/pid;
-user root;
-events {{ worker_connections 12000; }}
-http {{
-  access_log off;
-  client_body_temp_path {temporary}/body;
-  proxy_temp_path {temporary}/proxy;
-  fastcgi_temp_path {temporary}/fastcgi;
-  uwsgi_temp_path {temporary}/uwsgi;
-  scgi_temp_path {temporary}/scgi;
-  keepalive_requests 1000000000;
-  keepalive_timeout 1h;
-  client_max_body_size 0;
-  upstream service {{
-    server unix:{upstream};
-    keepalive 128;
-    keepalive_requests 1000000000;
-    keepalive_timeout 1h;
-  }}
-  server {{
-    listen unix:{socket} backlog=4096;
-    proxy_http_version 1.1;
-    proxy_buffering off;
-    proxy_request_buffering off;
-    location / {{
-      proxy_pass http://service;
-      proxy_set_header Connection \"\";
-    }}
-    location /body/ {{
-      proxy_pass http://service;
-      proxy_set_header Connection \"\";
-      proxy_buffering on;
-      proxy_buffer_size 64k;
-      proxy_buffers 16 64k;
-      proxy_busy_buffers_size 512k;
-      proxy_max_temp_file_size 0;
-    }}
-    location /sink {{
-      proxy_pass http://service;
-      proxy_set_header Connection \"\";
-      client_body_buffer_size 256k;
-    }}
-    location /ws {{
-      proxy_pass http://service;
-      proxy_set_header Upgrade $http_upgrade;
-      proxy_set_header Connection \"upgrade\";
-      proxy_read_timeout 1h;
-    }}
-  }}
-}}
-"
-    )
-}
-
-/// One thread, no log; upstream connections are shared among clients, and the buffers are of
-/// nginx's size.
-fn haproxy(socket: &Path, upstream: &Path) -> String {
-    let (socket, upstream) = (socket.display(), upstream.display());
-    format!(
-        "global
-  nbthread 1
-  maxconn 6000
-  tune.bufsize 65536
-defaults
-  mode http
-  timeout connect 5s
-  timeout client 1h
-  timeout server 1h
-  timeout tunnel 1h
-  http-reuse always
-frontend front
-  bind unix@{socket} backlog 4096
-  default_backend back
-backend back
-  server service unix@{upstream}
-"
-    )
 }
 
 /// A running proxy, or the upstream. It ends with this value.
@@ -197,6 +187,7 @@ impl Server {
         self.child.id()
     }
 
+    /// What is connected to: a socket's path, or `127.0.0.1:PORT` of an upstream at a port.
     pub fn socket(&self) -> &Path {
         &self.socket
     }

@@ -95,8 +95,8 @@ pub fn run(exchange: Exchange, socket: &str, connections: u64, seconds: u64) -> 
 fn open(exchange: Exchange, socket: &str) -> io::Result<Connection> {
     let sent = Instant::now();
     let stream = match exchange {
-        Exchange::Message => websocket::connect(socket)?,
-        _ => UnixStream::connect(socket)?,
+        Exchange::Message => websocket::connect(socket, "/ws")?,
+        _ => crate::address::connect(socket)?,
     };
     stream.set_nonblocking(true)?;
     Ok(Connection { stream, received: Vec::new(), sent })

@@ -16,7 +16,12 @@ pub const SMALL: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n
 
 /// How many bytes a request asks for: `GET /body/BYTES`.
 pub fn body_length(head: &[u8]) -> Option<u64> {
-    let rest = head.strip_prefix(b"GET /body/")?;
+    length_behind(head, b"GET /body/")
+}
+
+/// The number that stands behind `start` in a request line.
+pub fn length_behind(head: &[u8], start: &[u8]) -> Option<u64> {
+    let rest = head.strip_prefix(start)?;
     let end = memchr::memchr(b' ', rest).unwrap_or(rest.len());
     std::str::from_utf8(&rest[..end]).ok()?.parse().ok()
 }

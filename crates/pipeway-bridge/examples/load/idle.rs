@@ -8,8 +8,9 @@ use crate::websocket::{self, PAYLOAD, SERVER_FRAME};
 /// Opens so many, sends one message through each, prints `ready` and waits for the end of stdin;
 /// then each must still carry a message, and `alive` tells how many did.
 pub fn run(socket: &str, connections: u64) -> io::Result<()> {
-    let mut all =
-        (0..connections).map(|_| websocket::connect(socket)).collect::<io::Result<Vec<_>>>()?;
+    let mut all = (0..connections)
+        .map(|_| websocket::connect(socket, "/ws"))
+        .collect::<io::Result<Vec<_>>>()?;
     let mut echo = || -> io::Result<()> {
         for stream in &mut all {
             stream.set_read_timeout(Some(Duration::from_secs(20)))?;

@@ -1,8 +1,10 @@
 //! The benchmark's upstream and its load: `cargo xtask bench` starts both as child processes.
 //!
-//! One thread and one `epoll` each, so that little of a measurement is theirs. Linux only, and
-//! Unix sockets only; built for Windows it is the upstream at a named pipe.
+//! One thread and one `epoll` each, so that little of a measurement is theirs. Linux only, at Unix
+//! sockets and loopback ports; built for Windows it is the upstream at a named pipe.
 
+#[cfg(target_os = "linux")]
+mod address;
 #[cfg(target_os = "linux")]
 mod body;
 #[cfg(target_os = "linux")]
@@ -18,6 +20,8 @@ mod poll;
 #[cfg(target_os = "linux")]
 mod serve;
 #[cfg(target_os = "linux")]
+mod upgraded;
+#[cfg(target_os = "linux")]
 mod websocket;
 
 use std::process::ExitCode;
@@ -32,8 +36,11 @@ load ws    SOCKET CONNECTIONS SECONDS    WebSocket messages, each sent after the
 load down  SOCKET BYTES                  one answer with a body of so many bytes
 load up    SOCKET BYTES                  one request with a body of so many bytes
 load idle  SOCKET CONNECTIONS            WebSockets that do nothing until stdin ends
+load upgraded-down SOCKET BYTES          so many bytes from the upstream after an upgrade
+load upgraded-up   SOCKET BYTES          so many bytes to the upstream after an upgrade
 
-What was measured is printed as lines of a name and a number.";
+SOCKET is a Unix socket's path or 127.0.0.1:PORT. What was measured is printed as lines of a name
+and a number.";
 
 #[cfg(windows)]
 const USAGE: &str = "\
@@ -72,6 +79,8 @@ fn run(arguments: &[&str]) -> std::io::Result<()> {
         }
         ["down", socket, bytes] => body::down(socket, number(bytes)?),
         ["up", socket, bytes] => body::up(socket, number(bytes)?),
+        ["upgraded-down", socket, bytes] => upgraded::down(socket, number(bytes)?),
+        ["upgraded-up", socket, bytes] => upgraded::up(socket, number(bytes)?),
         ["idle", socket, connections] => idle::run(socket, number(connections)?),
         _ => Err(std::io::Error::other(format!("no such arguments\n\n{USAGE}"))),
     }

@@ -1,10 +1,11 @@
-//! The upstream: small answers, bodies of any size both ways, the echo of a WebSocket's messages and
-//! of a byte.
+//! The upstream: small answers, bodies of any size both ways, plain or after an upgrade, the echo of
+//! a WebSocket's messages and of a byte.
 
 use std::io::{self, Read, Write};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 
-use crate::head::{BODY, CHUNK, ECHOED, SMALL, body_length, content_length};
+use crate::address::Listener;
+use crate::head::{BODY, CHUNK, ECHOED, SMALL, body_length, content_length, length_behind};
 use crate::poll::{Interest, Poll};
 use crate::websocket::{self, CLIENT_FRAME, SERVER_FRAME};
 
@@ -16,6 +17,8 @@ struct Connection {
     input: Vec<u8>,
     /// What is left to read of a request's body.
     unread: u64,
+    /// Whether what is unread has no answer's head at its end, but one byte.
+    raw: bool,
     /// What is left to write of an answer's body.
     unsent: u64,
     upgraded: bool,
@@ -24,9 +27,8 @@ struct Connection {
 }
 
 /// Serves until it is ended.
-pub fn run(socket: &str) -> io::Result<()> {
-    let listener = UnixListener::bind(socket)?;
-    listener.set_nonblocking(true)?;
+pub fn run(address: &str) -> io::Result<()> {
+    let listener = Listener::bind(address)?;
     let mut poll = Poll::new()?;
     poll.add(&listener, LISTENER)?;
     println!("ready");
@@ -62,14 +64,14 @@ pub fn run(socket: &str) -> io::Result<()> {
 }
 
 fn accept(
-    listener: &UnixListener,
+    listener: &Listener,
     poll: &Poll,
     all: &mut Vec<Option<Connection>>,
     free: &mut Vec<usize>,
 ) -> io::Result<()> {
     loop {
         let stream = match listener.accept() {
-            Ok((stream, _)) => stream,
+            Ok(stream) => stream,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
             Err(error) => return Err(error),
         };
@@ -80,6 +82,7 @@ fn accept(
             stream,
             input: Vec::new(),
             unread: 0,
+            raw: false,
             unsent: 0,
             upgraded: false,
             close: false,
@@ -132,7 +135,7 @@ impl Connection {
             let taken = self.unread.min(data.len() as u64);
             self.unread -= taken;
             if self.unread == 0 {
-                self.stream.write_all(SMALL)?;
+                self.stream.write_all(if self.raw { &[ECHOED] } else { SMALL })?;
             }
             return Ok(taken as usize);
         }
@@ -152,6 +155,17 @@ impl Connection {
         }
         if head.starts_with(b"GET /ws ") {
             self.upgraded = true;
+            return self.stream.write_all(websocket::SWITCHING);
+        }
+        if let Some(bytes) = length_behind(head, b"GET /ws/down/") {
+            self.stream.write_all(websocket::SWITCHING)?;
+            self.unsent = bytes;
+            self.interest = Interest::Write;
+            return Ok(());
+        }
+        if let Some(bytes) = length_behind(head, b"GET /ws/up/") {
+            self.unread = bytes;
+            self.raw = true;
             return self.stream.write_all(websocket::SWITCHING);
         }
         if head.starts_with(b"GET /body/") {

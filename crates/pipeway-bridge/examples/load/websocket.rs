@@ -24,14 +24,14 @@ pub fn client_frame() -> [u8; CLIENT_FRAME] {
 pub const SWITCHING: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
     Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
-const HANDSHAKE: &[u8] = b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
+const HANDSHAKE: &[u8] = b" HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
     Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
     Sec-WebSocket-Version: 13\r\n\r\n";
 
-/// Connects, and waits for the handshake's end.
-pub fn connect(socket: &str) -> io::Result<UnixStream> {
-    let mut stream = UnixStream::connect(socket)?;
-    stream.write_all(HANDSHAKE)?;
+/// Connects, asks for `path`, and waits for the handshake's end.
+pub fn connect(address: &str, path: &str) -> io::Result<UnixStream> {
+    let mut stream = crate::address::connect(address)?;
+    stream.write_all(&[b"GET ", path.as_bytes(), HANDSHAKE].concat())?;
     let mut head = Vec::new();
     let mut byte = [0; 1];
     // A byte at a time: what follows the head is not for us to take.
