@@ -9,11 +9,13 @@ pub(crate) struct Clock {
     text: [u8; 19],
 }
 
-impl Clock {
-    pub(crate) fn new() -> Self {
+impl Default for Clock {
+    fn default() -> Self {
         Clock { second: 0, text: *b"1970-01-01T00:00:00" }
     }
+}
 
+impl Clock {
     /// Appends `now`. A time before 1970 is written as 1970, one after 9999 as the end of 9999.
     pub(crate) fn write(&mut self, now: SystemTime, out: &mut Vec<u8>) {
         const LAST_SECOND: u64 = 253_402_300_799;
@@ -74,7 +76,7 @@ mod tests {
     fn at(seconds: u64, micros: u32) -> String {
         let mut out = Vec::new();
         let time = UNIX_EPOCH + Duration::new(seconds, micros * 1000);
-        Clock::new().write(time, &mut out);
+        Clock::default().write(time, &mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -112,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_goes_back_is_followed() {
-        let mut clock = Clock::new();
+        let mut clock = Clock::default();
         let mut out = Vec::new();
         clock.write(UNIX_EPOCH + Duration::from_secs(100), &mut out);
         out.clear();

@@ -99,18 +99,45 @@ impl<'a> Object<'a> {
         ]);
     }
 
+    /// Fields that were written before, by this, with the comma before each.
+    pub(crate) fn again(&mut self, fields: &[u8]) {
+        self.out.extend_from_slice(fields);
+    }
+
+    /// Where the next field begins.
+    pub(crate) fn end(&self) -> usize {
+        self.out.len()
+    }
+
+    /// What was written since `start`.
+    pub(crate) fn since(&self, start: usize) -> &[u8] {
+        &self.out[start..]
+    }
+
     pub(crate) fn close(self) {
         self.out.push(b'}');
     }
 }
 
 /// `N` bytes as `2 N` lower-case hexadecimal digits, in pairs.
+#[inline]
 pub(crate) fn hex<const N: usize>(bytes: &[u8; N]) -> [[u8; 2]; N] {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes.map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]])
+    // Reckoned and not looked up, so that many are in one step.
+    let digit = |nibble: u8| nibble + b'0' + u8::from(nibble > 9) * (b'a' - b'0' - 10);
+    bytes.map(|byte| [digit(byte >> 4), digit(byte & 15)])
 }
 
-pub(crate) fn write_decimal(out: &mut Vec<u8>, mut value: u64) {
+#[inline]
+pub(crate) fn write_decimal(out: &mut Vec<u8>, value: u64) {
+    // Most numbers are small.
+    if value < 10 {
+        out.push(b'0' + value as u8);
+    } else {
+        write_long_decimal(out, value);
+    }
+}
+
+fn write_long_decimal(out: &mut Vec<u8>, mut value: u64) {
     let mut digits = [0; 20];
     let mut start = digits.len();
     loop {

@@ -7,9 +7,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::clock::Clock;
 use crate::file::{FileOptions, RotatingFile};
-use crate::jsonl::{self, Context};
+use crate::jsonl::{self, Context, Known};
 use crate::repeats::{Repeats, Verdict};
 use crate::writer::{Output, Queue};
 use crate::{Event, trace};
@@ -48,7 +47,7 @@ struct Inner {
 type Lines = Mutex<LineState>;
 
 struct LineState {
-    clock: Clock,
+    known: Known,
     repeats: Repeats,
     /// A channel's lines are put together here.
     scratch: Vec<u8>,
@@ -134,7 +133,7 @@ impl Sink {
 
     fn new(to: To, options: SinkOptions) -> Self {
         let lines = Mutex::new(LineState {
-            clock: Clock::new(),
+            known: Known::default(),
             repeats: Repeats::default(),
             scratch: Vec::new(),
             dropped_told: 0,
@@ -189,12 +188,12 @@ impl Inner {
             repeated,
             dropped: (dropped != lines.dropped_told).then_some(dropped),
         };
-        let LineState { clock, scratch, dropped_told, .. } = lines;
+        let LineState { known, scratch, dropped_told, .. } = lines;
         let taken = match &self.to {
-            To::Queue(queue) => queue.push(|out| jsonl::write(out, clock, event, &context)),
+            To::Queue(queue) => queue.push(|out| jsonl::write(out, known, event, &context)),
             To::Channel(line_tx) => {
                 scratch.clear();
-                jsonl::write(scratch, clock, event, &context);
+                jsonl::write(scratch, known, event, &context);
                 line_tx.try_send(String::from_utf8_lossy(scratch).into_owned()).is_ok()
             }
         };

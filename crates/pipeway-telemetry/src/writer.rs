@@ -19,8 +19,8 @@ pub(crate) const MAX_LINE_BYTES: usize = 256 << 10;
 /// emits more than the line does.
 const LINGER: Duration = Duration::from_millis(20);
 
-/// So much ends the collecting early.
-const WAKE_BYTES: usize = 512 << 10;
+/// So much ends the collecting early: it stays in a processor's own cache until it is written.
+const WAKE_BYTES: usize = 64 << 10;
 
 /// What the buffers keep when there is nothing to do.
 const IDLE_BYTES: usize = 64 << 10;

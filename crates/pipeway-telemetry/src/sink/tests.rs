@@ -2,7 +2,7 @@ use std::io::Write;
 use std::sync::mpsc::{Sender, channel};
 
 use super::*;
-use crate::{EventKind, Fault, Http, PeerInfo, Side, TraceContext};
+use crate::{EventKind, Fault, Hop, Http, LinkHop, PeerInfo, Side, TraceContext};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -301,4 +301,42 @@ fn a_line_holds_the_longest_values_in_its_bound() {
     let (sink, line_rx) = Sink::channel(1, SinkOptions { show_query: true, show_sid: true });
     sink.emit(&event);
     assert!(line_rx.try_recv().unwrap().len() < crate::writer::MAX_LINE_BYTES);
+}
+
+#[test]
+fn each_line_tells_its_own_way_whatever_the_last_one_told() {
+    let (sink, line_rx) = Sink::channel(64, SinkOptions::default());
+    let hops = [
+        None,
+        Some(Hop { mode: "unix", endpoint: "unix:/a" }),
+        Some(Hop { mode: "tcp", endpoint: "unix:/a" }),
+        Some(Hop { mode: "unix", endpoint: "unix:/a\n" }),
+    ];
+    let links = [None, Some(LinkHop { name: "l", mode: "stdio" })];
+    for transport in hops {
+        for upstream in hops {
+            for (link, activated) in [(links[0], true), (links[1], false)] {
+                let told = Event {
+                    transport,
+                    upstream,
+                    link,
+                    socket_activation: activated,
+                    ..event(1)
+                };
+                for _ in 0..2 {
+                    sink.emit(&told);
+                    let line = line_rx.try_recv().unwrap();
+                    let line: Value = serde_json::from_str(&line).unwrap();
+                    let endpoint = |hop: Option<Hop<'_>>| hop.map(|hop| hop.endpoint.to_owned());
+                    let text = |field: &str| line[field].as_str().map(str::to_owned);
+                    assert_eq!(text("transport.endpoint"), endpoint(transport));
+                    assert_eq!(text("upstream.endpoint"), endpoint(upstream));
+                    let mode = transport.map(|hop| hop.mode.to_owned());
+                    assert_eq!(text("transport.mode"), mode);
+                    assert_eq!(text("link.name"), link.map(|link| link.name.to_owned()));
+                    assert_eq!(line["transport.socket_activation"].as_bool().is_some(), activated);
+                }
+            }
+        }
+    }
 }
