@@ -50,6 +50,7 @@ mod server;
 mod session;
 mod shared;
 mod shutdown;
+mod splicing;
 mod upstream;
 
 pub use config::{BridgeConfig, HostRule, Limits, Policy, Protocol, Timeouts};

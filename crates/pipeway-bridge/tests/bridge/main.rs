@@ -1,6 +1,7 @@
 //! The bridge, held to what it promises: byte by byte between a raw client and a scripted
 //! upstream.
 
+mod bodies;
 mod events;
 mod faults;
 mod headers;
