@@ -43,6 +43,7 @@ mod gateway;
 mod head;
 mod link;
 mod policy;
+mod pool;
 mod raw;
 mod relay;
 mod respond;

@@ -273,6 +273,7 @@ impl Bridge {
         let sessions = tokio::select! {
             () = shutdown.ordered() => None,
             never = accept(&mut listener, &shared) => Some(never),
+            never = shared.pool.watch() => Some(never),
         };
         debug_assert!(sessions.is_none(), "accepting never ends by itself");
         // The name is free from here on: a successor may listen while these sessions finish.

@@ -14,7 +14,7 @@ use crate::buffer::Expect;
 use crate::conn::{Conn, Outgoing};
 use crate::deadline::Deadline;
 use crate::exchange::{Exchange, Failure, Frame, Outcome};
-use crate::head::{HeadSearch, Refused, RequestHead, RequestText, parse_request};
+use crate::head::{Framing, HeadSearch, Refused, RequestHead, RequestText, parse_request};
 use crate::relay::Relay;
 use crate::respond::{Kind, Refusal};
 use crate::shared::{Place, Stage};
@@ -45,6 +45,8 @@ pub(crate) struct Session {
     /// The request that is being served, for its event.
     current: Option<Current>,
     connected: bool,
+    /// Whether the upstream may know the connection as this client's.
+    is_bound: bool,
 }
 
 /// What is known of the request that is being served.
@@ -92,6 +94,7 @@ impl Session {
             to_client: Outgoing::default(),
             current: None,
             connected: false,
+            is_bound: false,
         }
     }
 
@@ -123,8 +126,11 @@ impl Session {
             let after = match self.next_request().await {
                 Next::Request(head) => self.exchange(head).await,
                 Next::Refused(refused) => self.refuse_request(*refused).await,
-                Next::Ended(end) => return end,
+                Next::Ended(end) => After::Ended(end),
             };
+            if !matches!(after, After::Keep) {
+                self.leave_upstream();
+            }
             match after {
                 After::Keep => {}
                 After::Close => {
@@ -237,11 +243,16 @@ impl Session {
             current.trace = Some(head.trace);
         }
         let (is_head, is_websocket) = (head.is_head, head.is_websocket);
+        // A client whose connection is new can't know of a connection that was used before and may
+        // be closed in the very moment of its request: where that could matter it gets a new one.
+        let takes_idle =
+            head.is_safe && head.body == Framing::Empty && !head.upgrade && !head.binds_connection;
+        self.is_bound |= head.binds_connection;
         self.client.input.consume(head.length);
         let mut exchange =
             Exchange::new(head, std::mem::take(&mut self.to_upstream), &shared.limits);
         let outcome = loop {
-            let reused = self.has_live_upstream().await;
+            let reused = self.has_live_upstream().await || (takes_idle && self.take_idle());
             if !reused && let Err(refusal) = self.connect().await {
                 break Outcome::Failed(Failure::no_upstream(refusal));
             }
@@ -377,7 +388,24 @@ impl Session {
         live
     }
 
+    /// Takes a connection that another session has left.
+    fn take_idle(&mut self) -> bool {
+        self.upstream = self.accepted.shared.pool.take();
+        self.connected |= self.upstream.is_some();
+        self.upstream.is_some()
+    }
+
+    /// Leaves the upstream's connection, whose last exchange is complete, to another session.
+    fn leave_upstream(&mut self) {
+        if let Some(upstream) = self.upstream.take()
+            && !self.is_bound
+        {
+            self.accepted.shared.pool.leave(upstream, self.used);
+        }
+    }
+
     async fn connect(&mut self) -> Result<(), Refusal> {
+        self.accepted.shared.pool.make_way();
         let began = Instant::now();
         let connected = self.accepted.shared.upstream.connect().await;
         if let Some(current) = &mut self.current {

@@ -7,6 +7,7 @@ mod faults;
 mod headers;
 mod http;
 mod policy;
+mod pool;
 mod rig;
 mod smuggling;
 mod upgrade;
