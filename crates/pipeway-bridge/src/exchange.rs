@@ -36,8 +36,11 @@ pub(crate) struct Exchange {
     down_splicing: Splicing,
     /// The status of the final answer, once its head was read.
     pub(crate) status: Option<u16>,
-    /// When the first byte of an answer was read.
+    /// When the first byte of an answer was read, where that is told.
     pub(crate) answer_began: Option<Instant>,
+    has_answered: bool,
+    /// The clock, where it was read just now.
+    now: Option<Instant>,
     /// Whether the client's connection ends with this answer.
     close: bool,
     upstream_keeps: bool,
@@ -72,6 +75,8 @@ pub(crate) struct Frame<'a> {
     pub(crate) limits: &'a Limits,
     pub(crate) timeouts: &'a Timeouts,
     pub(crate) draining: bool,
+    /// Whether it is told when an answer began.
+    pub(crate) tells_times: bool,
 }
 
 /// How an exchange ended.
@@ -164,6 +169,8 @@ impl Exchange {
             down_splicing: Splicing::default(),
             status: None,
             answer_began: None,
+            has_answered: false,
+            now: None,
             close: false,
             upstream_keeps: false,
             reused: false,
@@ -173,8 +180,16 @@ impl Exchange {
         }
     }
 
-    /// Begins on `upstream`, which has served `reused` requests before or not.
-    pub(crate) fn begin(&mut self, upstream: &Conn, reused: bool, to_client: Outgoing) {
+    /// Begins on `upstream`, which has served `reused` requests before or not; `now` is the clock,
+    /// where it was read just before.
+    pub(crate) fn begin(
+        &mut self,
+        upstream: &Conn,
+        reused: bool,
+        to_client: Outgoing,
+        now: Option<Instant>,
+    ) {
+        self.now = now;
         self.reused = reused;
         self.sent_before = upstream.sent;
         self.to_client = to_client;
@@ -232,7 +247,8 @@ impl Exchange {
         let (timeout, failure) = self.waits_for(frame);
         if moved != self.moved {
             self.moved = moved;
-            deadline.set(timeout);
+            let now = self.now.take().unwrap_or_else(Instant::now);
+            deadline.set_from(now, timeout);
         }
         if deadline.poll(cx).is_ready() {
             return Poll::Ready(Outcome::Failed(failure()));
@@ -496,8 +512,9 @@ impl Exchange {
             };
             match upstream.poll_fill(cx, expect, limit) {
                 Poll::Ready(Ok(n)) if n > 0 => {
-                    if self.answer_began.is_none() {
-                        self.answer_began = Some(Instant::now());
+                    if !self.has_answered {
+                        self.has_answered = true;
+                        self.answer_began = frame.tells_times.then(Instant::now);
                     }
                     self.turn.moved(n);
                     self.down_splicing.was_read(n);
@@ -521,7 +538,7 @@ impl Exchange {
         if self.down != Down::Head {
             return cut_short("upstream_closed");
         }
-        if self.answer_began.is_some() {
+        if self.has_answered {
             Failure::upstream_closed("the service closed the connection in the head of its answer")
         } else {
             Failure::upstream_closed("the service closed the connection without an answer")

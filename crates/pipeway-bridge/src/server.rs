@@ -302,7 +302,8 @@ async fn accept(listener: &mut Listener, shared: &Arc<Shared>) -> std::convert::
                 let place = shared.enter(&peer);
                 match shared.protocol {
                     Protocol::Http => {
-                        tokio::spawn(Session::new(place, stream, peer).serve());
+                        // Boxed: the runtime moves what it is given more than once.
+                        tokio::spawn(Box::pin(Session::new(place, stream, peer).serve()));
                     }
                     Protocol::Raw => {
                         tokio::spawn(RawSession::new(place, stream, peer).serve());

@@ -37,6 +37,8 @@ pub(crate) struct Session {
     upstream: Option<Conn>,
     /// When the upstream's connection was last used.
     used: Instant,
+    /// Since when a request is waited for, where the clock was read just then.
+    waits_since: Option<Instant>,
     deadline: Deadline,
     requests: u64,
     text: RequestText,
@@ -54,6 +56,8 @@ pub(crate) struct Session {
 struct Current {
     kind: EventKind,
     started: Instant,
+    /// When the head was whole.
+    whole: Instant,
     received: u64,
     sent: u64,
     trace: Option<TraceContext>,
@@ -84,6 +88,7 @@ impl Session {
         let accepted = Accepted::new(place, peer);
         Session {
             used: accepted.started,
+            waits_since: Some(accepted.started),
             accepted,
             client: Conn::new(stream),
             upstream: None,
@@ -152,17 +157,22 @@ impl Session {
         let mut began = None;
         let timeouts = &self.accepted.shared.timeouts;
         let idle = if self.requests == 0 { timeouts.first_request } else { timeouts.keep_alive };
-        self.deadline.set(Some(idle));
+        let since = self.waits_since.take().unwrap_or_else(Instant::now);
+        self.deadline.set_from(since, Some(idle));
         self.to_client.trim();
         self.to_upstream.trim();
         let shared = Arc::clone(&self.accepted.shared);
         let max = shared.limits.max_head_bytes;
+        let mut read_at = None;
         let next = poll_fn(|cx| {
+            read_at = None;
             loop {
                 if !self.client.input.is_empty() {
                     if began.is_none() {
-                        began = Some((Instant::now(), self.client.used()));
-                        self.deadline.set(Some(shared.timeouts.head));
+                        let now = Instant::now();
+                        read_at = Some(now);
+                        began = Some((now, self.client.used()));
+                        self.deadline.set_from(now, Some(shared.timeouts.head));
                     }
                     let input = self.client.input.bytes();
                     if search.may_be_whole(input) {
@@ -215,6 +225,8 @@ impl Session {
             self.current = Some(Current {
                 kind: EventKind::Request,
                 started,
+                // Mostly the whole head comes at once.
+                whole: read_at.unwrap_or_else(Instant::now),
                 received,
                 sent: self.client.sent,
                 trace: None,
@@ -262,13 +274,15 @@ impl Session {
             if let Some(current) = &mut self.current {
                 current.has_upstream = true;
             }
-            exchange.begin(upstream, reused, std::mem::take(&mut self.to_client));
+            let now = self.current.as_ref().filter(|_| reused).map(|current| current.whole);
+            exchange.begin(upstream, reused, std::mem::take(&mut self.to_client), now);
             let (client, deadline) = (&mut self.client, &mut self.deadline);
             let outcome = poll_fn(|cx| {
                 let frame = Frame {
                     limits: &shared.limits,
                     timeouts: &shared.timeouts,
                     draining: shared.stage() != Stage::Run,
+                    tells_times: shared.events.is_enabled(),
                 };
                 exchange.poll(cx, client, upstream, &frame, deadline)
             })
@@ -290,8 +304,10 @@ impl Session {
         (self.to_upstream, self.to_client) = exchange.into_space();
         match outcome {
             Outcome::Complete { client_keeps, upstream_keeps, unread } => {
+                let now = Instant::now();
+                self.waits_since = Some(now);
                 if upstream_keeps {
-                    self.used = Instant::now();
+                    self.used = now;
                 } else {
                     self.upstream = None;
                 }
@@ -376,12 +392,15 @@ impl Session {
     /// Whether there is a connection to the upstream that can take another request.
     async fn has_live_upstream(&mut self) -> bool {
         let Some(upstream) = &mut self.upstream else { return false };
+        let idle = match &self.current {
+            Some(current) => current.whole.saturating_duration_since(self.used),
+            None => self.used.elapsed(),
+        };
         // Whatever comes between two requests, an end or bytes that nobody asked for, makes it
         // useless.
         let quiet =
             poll_fn(|cx| Poll::Ready(upstream.poll_fill(cx, Expect::Little, 1).is_pending())).await;
-        let live =
-            quiet && (self.used.elapsed() < FRESH || upstream.stream.probe() == Probe::Quiet);
+        let live = quiet && (idle < FRESH || upstream.stream.probe() == Probe::Quiet);
         if !live {
             self.upstream = None;
         }

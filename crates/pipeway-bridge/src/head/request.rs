@@ -12,6 +12,9 @@ use pipeway_transport::Token;
 /// As many headers as are parsed without asking the allocator.
 const HEADERS_ON_STACK: usize = 128;
 
+/// About how much longer a head becomes than it was, in bytes: a longer `Host`, and the trace.
+const ADDED: usize = 160;
+
 /// By what a head is checked and written anew.
 #[derive(Debug)]
 pub(crate) struct RequestRules {
@@ -172,6 +175,7 @@ fn parse_with<'a>(
         None => TraceContext::new_root(),
     };
     let passage = Passage { upgrade, trace, keep_state: parent.is_some() };
+    out.reserve(length + ADDED);
     write_head(out, method, &target, request.headers, &fields, rules, &passage);
     Ok(Some(RequestHead {
         length,
