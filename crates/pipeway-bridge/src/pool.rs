@@ -1,6 +1,7 @@
 //! Connections to the upstream that sessions have left, for sessions to come.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,11 +14,17 @@ use crate::conn::Conn;
 /// The most that wait at once: one more takes the place of the oldest.
 const IDLE_MAX: usize = 16;
 
+/// How long a connection must stay open before others are taken from here. A service that says
+/// that it keeps a connection, and closes it after its answer all the same, has done so by then.
+const TRIAL: Duration = Duration::from_millis(100);
+
 /// Idle connections to one upstream.
 #[derive(Debug)]
 pub(crate) struct Pool {
     /// How long one may wait; zero: none is kept.
     patience: Duration,
+    /// Whether the upstream has shown that it keeps connections.
+    is_trusted: AtomicBool,
     state: Mutex<State>,
     /// Told when one comes and nobody sees to it that it goes in time.
     filled: Notify,
@@ -27,6 +34,8 @@ pub(crate) struct Pool {
 struct State {
     /// In the order in which they were left.
     idle: VecDeque<Idle>,
+    /// One that nobody takes, left at that moment, while the upstream is not trusted.
+    on_trial: Option<Idle>,
     is_watched: bool,
     is_closed: bool,
 }
@@ -41,11 +50,23 @@ struct Idle {
 impl Pool {
     /// A pool whose connections may wait for `patience`.
     pub(crate) fn new(patience: Duration) -> Self {
-        Pool { patience, state: Mutex::default(), filled: Notify::new() }
+        Pool {
+            patience,
+            is_trusted: AtomicBool::new(false),
+            state: Mutex::default(),
+            filled: Notify::new(),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The upstream has served a second request on a connection.
+    pub(crate) fn vouch(&self) {
+        if !self.is_trusted.load(Ordering::Relaxed) {
+            self.is_trusted.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Leaves a connection, last used at `since`, whose last exchange is complete.
@@ -57,10 +78,17 @@ impl Pool {
         if state.is_closed {
             return;
         }
-        if state.idle.len() == IDLE_MAX {
-            state.idle.pop_front();
+        if !self.is_trusted.load(Ordering::Relaxed) {
+            if state.on_trial.is_some() {
+                return;
+            }
+            state.on_trial = Some(Idle { conn, since: Instant::now() });
+        } else {
+            if state.idle.len() == IDLE_MAX {
+                state.idle.pop_front();
+            }
+            state.idle.push_back(Idle { conn, since });
         }
-        state.idle.push_back(Idle { conn, since });
         if !state.is_watched {
             state.is_watched = true;
             self.filled.notify_one();
@@ -72,9 +100,13 @@ impl Pool {
     pub(crate) fn take(&self) -> Option<Conn> {
         loop {
             let Idle { conn, since } = self.state().idle.pop_back()?;
-            if since.elapsed() < self.patience && conn.stream.probe() == Probe::Quiet {
+            if since.elapsed() >= self.patience {
+                continue;
+            }
+            if conn.stream.probe() == Probe::Quiet {
                 return Some(conn);
             }
+            self.is_trusted.store(false, Ordering::Relaxed);
         }
     }
 
@@ -89,6 +121,7 @@ impl Pool {
         let mut state = self.state();
         state.is_closed = true;
         state.idle.clear();
+        state.on_trial = None;
     }
 
     /// Closes those whose time is over, for ever. Cancel safe.
@@ -105,11 +138,19 @@ impl Pool {
     fn next_end(&self) -> Option<Instant> {
         let mut state = self.state();
         state.idle.retain(|idle| idle.since.elapsed() < self.patience);
-        let oldest = state.idle.iter().map(|idle| idle.since).min();
-        state.is_watched = oldest.is_some();
+        if let Some(trial) = state.on_trial.take_if(|trial| trial.since.elapsed() >= TRIAL)
+            && trial.conn.stream.probe() == Probe::Quiet
+        {
+            self.is_trusted.store(true, Ordering::Relaxed);
+        }
         // What the clock can't tell is no limit.
-        oldest.map(|since| {
+        let end = |since: Instant| {
             since.checked_add(self.patience).unwrap_or_else(|| since + Duration::from_secs(1 << 30))
-        })
+        };
+        let idle = state.idle.iter().map(|idle| end(idle.since));
+        let trial = state.on_trial.iter().map(|trial| trial.since + TRIAL);
+        let next = idle.chain(trial).min();
+        state.is_watched = next.is_some();
+        next
     }
 }

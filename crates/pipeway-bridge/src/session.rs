@@ -264,7 +264,8 @@ impl Session {
         let mut exchange =
             Exchange::new(head, std::mem::take(&mut self.to_upstream), &shared.limits);
         let outcome = loop {
-            let reused = self.has_live_upstream().await || (takes_idle && self.take_idle());
+            let is_own = self.has_live_upstream().await;
+            let reused = is_own || (takes_idle && self.take_idle());
             if !reused && let Err(refusal) = self.connect().await {
                 break Outcome::Failed(Failure::no_upstream(refusal));
             }
@@ -287,6 +288,9 @@ impl Session {
                 exchange.poll(cx, client, upstream, &frame, deadline)
             })
             .await;
+            if is_own && matches!(outcome, Outcome::Complete { .. }) {
+                shared.pool.vouch();
+            }
             if let Outcome::Stale = outcome {
                 // Nothing was written to it, so nothing can have been acted upon.
                 self.upstream = None;

@@ -244,9 +244,9 @@ fn one_session_more_than_the_limit_waits_for_another_to_end() {
             answer = one.answer() => assert_eq!(answer.text(), "1"),
         }
         drop(one);
-        // It gets the connection that the first has left.
-        assert_eq!(for_one.head().await.first, "GET /3 HTTP/1.1");
-        for_one.send(ok("3")).await;
+        let mut for_three = rig.upstream.accept().await;
+        assert_eq!(for_three.head().await.first, "GET /3 HTTP/1.1");
+        for_three.send(ok("3")).await;
         assert_eq!(three.answer().await.text(), "3");
     });
 }
