@@ -4,6 +4,7 @@ use crate::buffer::{Buffer, Expect};
 use crate::chunked::{ChunkError, Chunked, Part};
 use crate::conn::Outgoing;
 use crate::head::Framing;
+use crate::splicing::Ahead;
 
 /// A length from which a body is read in large pieces.
 const LONG: u64 = 16 * 1024;
@@ -73,6 +74,35 @@ impl Body {
             End::After(left) if left < LONG => Expect::Little,
             _ if self.taken < LONG => Expect::Little,
             _ => Expect::Much,
+        }
+    }
+
+    /// How much of what comes next may be passed on unread.
+    pub(crate) fn ahead(&self) -> Ahead {
+        match (&self.end, self.coding) {
+            (End::After(left), _) => Ahead::Exactly(*left),
+            (End::Close, Coding::Verbatim) => Ahead::UntilEnd,
+            (End::Chunks(chunks), Coding::Verbatim) => match chunks.left_of_chunk() {
+                0 => Ahead::Nothing,
+                left => Ahead::Exactly(left),
+            },
+            _ => Ahead::Nothing,
+        }
+    }
+
+    /// Takes note of `n` bytes that were passed on unread, no more than were [ahead](Self::ahead).
+    pub(crate) fn passed(&mut self, n: u64) {
+        self.taken += n;
+        match &mut self.end {
+            End::Here => unreachable!("nothing was ahead"),
+            End::After(left) => {
+                *left = left.checked_sub(n).expect("no more is passed on than was ahead");
+                if *left == 0 {
+                    self.end = End::Here;
+                }
+            }
+            End::Close => {}
+            End::Chunks(chunks) => chunks.skip(n),
         }
     }
 

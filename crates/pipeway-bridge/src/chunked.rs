@@ -103,6 +103,23 @@ impl Chunked {
         Ok(Part::Framing(input.len()))
     }
 
+    /// How much payload is left of the chunk that is being read.
+    pub(crate) fn left_of_chunk(&self) -> u64 {
+        match self.state {
+            State::Data { left } => left,
+            _ => 0,
+        }
+    }
+
+    /// Goes past `n` bytes of that payload, which somebody else has passed on.
+    pub(crate) fn skip(&mut self, n: u64) {
+        let State::Data { left } = self.state else {
+            unreachable!("only payload is passed on unread");
+        };
+        let left = left.checked_sub(n).expect("no more is passed on than the chunk has");
+        self.state = if left == 0 { State::DataCr } else { State::Data { left } };
+    }
+
     /// Whether the body is over.
     pub fn is_done(&self) -> bool {
         self.state == State::Done

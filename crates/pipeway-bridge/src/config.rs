@@ -229,6 +229,12 @@ pub struct Timeouts {
     pub answer_idle: Option<Duration>,
     /// Between two requests of a session. Default: 300 s.
     pub keep_alive: Duration,
+    /// How long a connection to the upstream that a session has left whole waits for another
+    /// session, which takes it for a request of a safe method (GET, HEAD, OPTIONS, TRACE) without
+    /// a body; zero: each session has connections of its own. Through a link that is always so.
+    /// Default: 4 s, less than servers are known to wait. Risk of more than the upstream's own
+    /// time: a request that is sent while it closes is answered 502.
+    pub upstream_idle: Duration,
     /// No byte in either direction of an upgraded or a raw session. Default: no limit.
     pub upgrade_idle: Option<Duration>,
     /// After one direction of an upgraded or a raw session has ended: no byte in the other.
@@ -249,6 +255,7 @@ impl Default for Timeouts {
             body_idle: seconds(60),
             answer_idle: None,
             keep_alive: seconds(300),
+            upstream_idle: seconds(4),
             upgrade_idle: None,
             half_close_idle: seconds(60),
             drain: seconds(10),

@@ -101,7 +101,7 @@ pub(crate) struct Outgoing {
 
 /// Up to here, bytes are copied behind those made here; beyond, they are written from where they
 /// stand.
-const COPY_MAX: usize = 4096;
+pub(crate) const COPY_MAX: usize = 4096;
 
 /// What an idle session keeps of the space for heads.
 const KEEP_MAX: usize = 1024;

@@ -19,8 +19,12 @@ pub(crate) struct Deadline {
 impl Deadline {
     /// Sets it to `timeout` from now; `None` takes it away.
     pub(crate) fn set(&mut self, timeout: Option<Duration>) {
-        // A duration beyond what the clock can tell is no limit.
-        self.at = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        self.at = timeout.and_then(|timeout| later(Instant::now(), timeout));
+    }
+
+    /// Sets it to `timeout` from `start`, which somebody has read from the clock.
+    pub(crate) fn set_from(&mut self, start: Instant, timeout: Option<Duration>) {
+        self.at = timeout.and_then(|timeout| later(start, timeout));
     }
 
     /// Ready once it has passed.
@@ -38,6 +42,11 @@ impl Deadline {
             sleep.as_mut().reset(at);
         }
     }
+}
+
+/// A duration beyond what the clock can tell is no limit.
+fn later(start: Instant, timeout: Duration) -> Option<Instant> {
+    start.checked_add(timeout)
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use crate::head::{
     Framing, HeadSearch, RequestHead, ResponseStyle, body_too_large, parse_response, write_response,
 };
 use crate::respond::{Kind, Refusal};
+use crate::splicing::{Spliced, Splicing};
 use crate::{Limits, Timeouts};
 
 /// How much of what a client sends ahead of its turn is read while an answer is awaited.
@@ -27,14 +28,19 @@ pub(crate) struct Exchange {
     up: Up,
     to_upstream: Outgoing,
     request_body: Body,
+    up_splicing: Splicing,
     down: Down,
     search: HeadSearch,
     to_client: Outgoing,
     answer_body: Body,
+    down_splicing: Splicing,
     /// The status of the final answer, once its head was read.
     pub(crate) status: Option<u16>,
-    /// When the first byte of an answer was read.
+    /// When the first byte of an answer was read, where that is told.
     pub(crate) answer_began: Option<Instant>,
+    has_answered: bool,
+    /// The clock, where it was read just now.
+    now: Option<Instant>,
     /// Whether the client's connection ends with this answer.
     close: bool,
     upstream_keeps: bool,
@@ -69,6 +75,8 @@ pub(crate) struct Frame<'a> {
     pub(crate) limits: &'a Limits,
     pub(crate) timeouts: &'a Timeouts,
     pub(crate) draining: bool,
+    /// Whether it is told when an answer began.
+    pub(crate) tells_times: bool,
 }
 
 /// How an exchange ended.
@@ -153,12 +161,16 @@ impl Exchange {
             up: Up::Sending,
             to_upstream: head,
             request_body,
+            up_splicing: Splicing::default(),
             down: Down::Head,
             search: HeadSearch::default(),
             to_client: Outgoing::default(),
             answer_body: Body::of_request(Framing::Empty, 0),
+            down_splicing: Splicing::default(),
             status: None,
             answer_began: None,
+            has_answered: false,
+            now: None,
             close: false,
             upstream_keeps: false,
             reused: false,
@@ -168,8 +180,16 @@ impl Exchange {
         }
     }
 
-    /// Begins on `upstream`, which has served `reused` requests before or not.
-    pub(crate) fn begin(&mut self, upstream: &Conn, reused: bool, to_client: Outgoing) {
+    /// Begins on `upstream`, which has served `reused` requests before or not; `now` is the clock,
+    /// where it was read just before.
+    pub(crate) fn begin(
+        &mut self,
+        upstream: &Conn,
+        reused: bool,
+        to_client: Outgoing,
+        now: Option<Instant>,
+    ) {
+        self.now = now;
         self.reused = reused;
         self.sent_before = upstream.sent;
         self.to_client = to_client;
@@ -227,7 +247,8 @@ impl Exchange {
         let (timeout, failure) = self.waits_for(frame);
         if moved != self.moved {
             self.moved = moved;
-            deadline.set(timeout);
+            let now = self.now.take().unwrap_or_else(Instant::now);
+            deadline.set_from(now, timeout);
         }
         if deadline.poll(cx).is_ready() {
             return Poll::Ready(Outcome::Failed(failure()));
@@ -261,7 +282,7 @@ impl Exchange {
     /// What is waited for now, for how long, and what it means if it does not come.
     fn waits_for(&self, frame: &Frame<'_>) -> (Option<Duration>, fn() -> Failure) {
         let timeouts = frame.timeouts;
-        if !self.to_client.is_empty() {
+        if !self.to_client.is_empty() || !self.down_splicing.is_empty() {
             return (Some(timeouts.body_idle), || Failure {
                 end: End::Timeout,
                 kind: "client_not_reading",
@@ -270,7 +291,7 @@ impl Exchange {
             });
         }
         if self.up != Up::Done {
-            return if self.to_upstream.is_empty() {
+            return if self.to_upstream.is_empty() && self.up_splicing.is_empty() {
                 (Some(timeouts.body_idle), || {
                     Failure::refused(
                         End::Timeout,
@@ -325,7 +346,13 @@ impl Exchange {
             match self.up {
                 Up::Done => return self.watch_client(cx, client),
                 Up::Sending => {
-                    match upstream.poll_send(cx, &mut self.to_upstream, &mut client.input) {
+                    let sent = match self.up_splicing.poll_drain(cx, upstream) {
+                        Poll::Ready(Ok(())) => {
+                            upstream.poll_send(cx, &mut self.to_upstream, &mut client.input)
+                        }
+                        other => other,
+                    };
+                    match sent {
                         Poll::Ready(Ok(())) => {}
                         Poll::Pending => return Ok(Poll::Pending),
                         Poll::Ready(Err(_)) => {
@@ -335,6 +362,7 @@ impl Exchange {
                             // It may have answered before it closed.
                             client.input.consume(self.to_upstream.verbatim);
                             self.to_upstream = Outgoing::default();
+                            self.up_splicing.clear();
                             self.up = Up::Dropping;
                             continue;
                         }
@@ -366,12 +394,31 @@ impl Exchange {
             if self.turn.is_over(cx) {
                 return Ok(Poll::Pending);
             }
+            if self.up == Up::Sending {
+                let ahead = self.request_body.ahead();
+                match self.up_splicing.poll_fill(cx, client, upstream, ahead) {
+                    Poll::Ready(Ok(Spliced::Not)) => {}
+                    Poll::Ready(Ok(Spliced::Moved(0)) | Err(_)) => {
+                        return Err(Outcome::Failed(Failure::client_closed()));
+                    }
+                    Poll::Ready(Ok(Spliced::Moved(n))) => {
+                        self.turn.moved(n);
+                        self.request_body.passed(n as u64);
+                        self.check_size(frame.limits)?;
+                        continue;
+                    }
+                    Poll::Pending => return Ok(Poll::Pending),
+                }
+            }
             let expect = self.request_body.expect();
             match client.poll_fill(cx, expect, usize::MAX) {
                 Poll::Ready(Ok(0) | Err(_)) => {
                     return Err(Outcome::Failed(Failure::client_closed()));
                 }
-                Poll::Ready(Ok(n)) => self.turn.moved(n),
+                Poll::Ready(Ok(n)) => {
+                    self.turn.moved(n);
+                    self.up_splicing.was_read(n);
+                }
                 Poll::Pending => return Ok(Poll::Pending),
             }
         }
@@ -408,7 +455,13 @@ impl Exchange {
         frame: &Frame<'_>,
     ) -> Result<Poll<()>, Outcome> {
         loop {
-            match client.poll_send(cx, &mut self.to_client, &mut upstream.input) {
+            let sent = match self.down_splicing.poll_drain(cx, client) {
+                Poll::Ready(Ok(())) => {
+                    client.poll_send(cx, &mut self.to_client, &mut upstream.input)
+                }
+                other => other,
+            };
+            match sent {
                 Poll::Ready(Ok(())) => {}
                 Poll::Pending => return Ok(Poll::Pending),
                 Poll::Ready(Err(_)) => return Err(Outcome::Failed(Failure::client_closed())),
@@ -436,16 +489,35 @@ impl Exchange {
             if self.turn.is_over(cx) {
                 return Ok(Poll::Pending);
             }
+            if self.down == Down::Body {
+                let ahead = self.answer_body.ahead();
+                match self.down_splicing.poll_fill(cx, upstream, client, ahead) {
+                    Poll::Ready(Ok(Spliced::Not)) => {}
+                    Poll::Ready(Ok(Spliced::Moved(0))) => {
+                        self.upstream_ended()?;
+                        continue;
+                    }
+                    Poll::Ready(Ok(Spliced::Moved(n))) => {
+                        self.turn.moved(n);
+                        self.answer_body.passed(n as u64);
+                        continue;
+                    }
+                    Poll::Ready(Err(_)) => return Err(Outcome::Failed(self.upstream_lost())),
+                    Poll::Pending => return Ok(Poll::Pending),
+                }
+            }
             let (expect, limit) = match self.down {
                 Down::Body => (self.answer_body.expect(), usize::MAX),
                 _ => (Expect::Little, frame.limits.max_head_bytes),
             };
             match upstream.poll_fill(cx, expect, limit) {
                 Poll::Ready(Ok(n)) if n > 0 => {
-                    if self.answer_began.is_none() {
-                        self.answer_began = Some(Instant::now());
+                    if !self.has_answered {
+                        self.has_answered = true;
+                        self.answer_began = frame.tells_times.then(Instant::now);
                     }
                     self.turn.moved(n);
+                    self.down_splicing.was_read(n);
                 }
                 Poll::Ready(Ok(_)) => self.upstream_ended()?,
                 Poll::Ready(Err(_)) => return Err(Outcome::Failed(self.upstream_lost())),
@@ -466,7 +538,7 @@ impl Exchange {
         if self.down != Down::Head {
             return cut_short("upstream_closed");
         }
-        if self.answer_began.is_some() {
+        if self.has_answered {
             Failure::upstream_closed("the service closed the connection in the head of its answer")
         } else {
             Failure::upstream_closed("the service closed the connection without an answer")

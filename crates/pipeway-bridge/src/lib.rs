@@ -43,6 +43,7 @@ mod gateway;
 mod head;
 mod link;
 mod policy;
+mod pool;
 mod raw;
 mod relay;
 mod respond;
@@ -50,6 +51,7 @@ mod server;
 mod session;
 mod shared;
 mod shutdown;
+mod splicing;
 mod upstream;
 
 pub use config::{BridgeConfig, HostRule, Limits, Policy, Protocol, Timeouts};

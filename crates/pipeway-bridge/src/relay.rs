@@ -1,24 +1,17 @@
 //! Bytes both ways, unread, with a proper end in each direction.
 
-use std::io;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use pipeway_telemetry::End;
-use pipeway_transport::Splice;
 
 use crate::Timeouts;
 use crate::buffer::Expect;
 use crate::conn::{Conn, Outgoing, Turn};
 use crate::deadline::Deadline;
+use crate::splicing::{Ahead, Spliced, Splicing};
 
 /// A read that fills this much of a small buffer is followed by a large one.
 const BUSY: usize = 8 * 1024;
-
-/// After so many reads of [`LONG`] or more one after another the system moves the bytes itself.
-const LONG_READS: u8 = 4;
-
-/// See [`LONG_READS`].
-const LONG: usize = 64 * 1024;
 
 /// Moves bytes both ways until both directions have ended, or one end means both.
 #[derive(Debug)]
@@ -35,78 +28,7 @@ struct Direction {
     out: Outgoing,
     busy: bool,
     ended: bool,
-    /// How many long reads there were one after another.
-    long_reads: u8,
-    /// Whether the system can't move this direction's bytes itself.
-    only_copies: bool,
-    /// Where the bytes are that the system moves itself; given back while none come.
-    splice: Option<Splice>,
-}
-
-/// What a try to let the system move bytes came to.
-enum Spliced {
-    /// It moved what there was, and there may be more.
-    Moved(usize),
-    /// It is not the way: they are to be read and written.
-    Not,
-}
-
-impl Direction {
-    /// Lets the system move bytes, if this direction is busy enough and nothing stands before
-    /// them. An error is one of the stream's that is read.
-    fn poll_splice(
-        &mut self,
-        cx: &mut Context<'_>,
-        from: &mut Conn,
-        to: &Conn,
-    ) -> Poll<io::Result<Spliced>> {
-        if self.long_reads < LONG_READS || self.only_copies {
-            return Poll::Ready(Ok(Spliced::Not));
-        }
-        if self.splice.is_none() {
-            self.splice = Splice::between(&from.stream, &to.stream);
-        }
-        let Some(splice) = &mut self.splice else {
-            // Enough others are at it, or there is no such thing for these: asked again after as
-            // many long reads.
-            self.long_reads = 0;
-            return Poll::Ready(Ok(Spliced::Not));
-        };
-        match splice.poll_fill(cx, &from.stream) {
-            Poll::Ready(Ok(moved)) => {
-                from.received += moved as u64;
-                from.ended = moved == 0;
-                if moved < BUSY {
-                    self.long_reads = 0;
-                }
-                Poll::Ready(Ok(Spliced::Moved(moved)))
-            }
-            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Unsupported => {
-                self.only_copies = true;
-                self.splice = None;
-                Poll::Ready(Ok(Spliced::Not))
-            }
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => {
-                self.splice = None;
-                Poll::Pending
-            }
-        }
-    }
-
-    /// Passes on what the system has taken.
-    fn poll_drain(&mut self, cx: &mut Context<'_>, to: &mut Conn) -> Poll<io::Result<()>> {
-        while let Some(splice) = self.splice.as_mut().filter(|splice| !splice.is_empty()) {
-            match ready!(splice.poll_drain(cx, &to.stream))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                moved => to.sent += moved as u64,
-            }
-        }
-        if self.long_reads < LONG_READS {
-            self.splice = None;
-        }
-        Poll::Ready(Ok(()))
-    }
+    splicing: Splicing,
 }
 
 /// How a relay ended.
@@ -179,7 +101,7 @@ impl Relay {
         }
         let mut turn = Turn::default();
         loop {
-            let sent = match direction.poll_drain(cx, to) {
+            let sent = match direction.splicing.poll_drain(cx, to) {
                 Poll::Ready(Ok(())) => to.poll_send(cx, &mut direction.out, &mut from.input),
                 other => other,
             };
@@ -219,7 +141,7 @@ impl Relay {
             if turn.is_over(cx) {
                 return None;
             }
-            match direction.poll_splice(cx, from, to) {
+            match direction.splicing.poll_fill(cx, from, to, Ahead::UntilEnd) {
                 Poll::Ready(Ok(Spliced::Not)) => {}
                 Poll::Ready(Ok(Spliced::Moved(n))) => {
                     turn.moved(n);
@@ -232,8 +154,7 @@ impl Relay {
             match from.poll_fill(cx, expect, usize::MAX) {
                 Poll::Ready(Ok(n)) => {
                     direction.busy = n >= BUSY;
-                    direction.long_reads =
-                        if n >= LONG { direction.long_reads.saturating_add(1) } else { 0 };
+                    direction.splicing.was_read(n);
                     turn.moved(n);
                 }
                 Poll::Ready(Err(_)) => return Some(Ended { end, failed: true }),

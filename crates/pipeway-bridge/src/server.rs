@@ -273,6 +273,7 @@ impl Bridge {
         let sessions = tokio::select! {
             () = shutdown.ordered() => None,
             never = accept(&mut listener, &shared) => Some(never),
+            never = shared.pool.watch() => Some(never),
         };
         debug_assert!(sessions.is_none(), "accepting never ends by itself");
         // The name is free from here on: a successor may listen while these sessions finish.
@@ -301,7 +302,8 @@ async fn accept(listener: &mut Listener, shared: &Arc<Shared>) -> std::convert::
                 let place = shared.enter(&peer);
                 match shared.protocol {
                     Protocol::Http => {
-                        tokio::spawn(Session::new(place, stream, peer).serve());
+                        // Boxed: the runtime moves what it is given more than once.
+                        tokio::spawn(Box::pin(Session::new(place, stream, peer).serve()));
                     }
                     Protocol::Raw => {
                         tokio::spawn(RawSession::new(place, stream, peer).serve());

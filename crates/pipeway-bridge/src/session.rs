@@ -14,7 +14,7 @@ use crate::buffer::Expect;
 use crate::conn::{Conn, Outgoing};
 use crate::deadline::Deadline;
 use crate::exchange::{Exchange, Failure, Frame, Outcome};
-use crate::head::{HeadSearch, Refused, RequestHead, RequestText, parse_request};
+use crate::head::{Framing, HeadSearch, Refused, RequestHead, RequestText, parse_request};
 use crate::relay::Relay;
 use crate::respond::{Kind, Refusal};
 use crate::shared::{Place, Stage};
@@ -37,6 +37,8 @@ pub(crate) struct Session {
     upstream: Option<Conn>,
     /// When the upstream's connection was last used.
     used: Instant,
+    /// Since when a request is waited for, where the clock was read just then.
+    waits_since: Option<Instant>,
     deadline: Deadline,
     requests: u64,
     text: RequestText,
@@ -45,6 +47,8 @@ pub(crate) struct Session {
     /// The request that is being served, for its event.
     current: Option<Current>,
     connected: bool,
+    /// Whether the upstream may know the connection as this client's.
+    is_bound: bool,
 }
 
 /// What is known of the request that is being served.
@@ -52,6 +56,8 @@ pub(crate) struct Session {
 struct Current {
     kind: EventKind,
     started: Instant,
+    /// When the head was whole.
+    whole: Instant,
     received: u64,
     sent: u64,
     trace: Option<TraceContext>,
@@ -82,6 +88,7 @@ impl Session {
         let accepted = Accepted::new(place, peer);
         Session {
             used: accepted.started,
+            waits_since: Some(accepted.started),
             accepted,
             client: Conn::new(stream),
             upstream: None,
@@ -92,6 +99,7 @@ impl Session {
             to_client: Outgoing::default(),
             current: None,
             connected: false,
+            is_bound: false,
         }
     }
 
@@ -123,8 +131,11 @@ impl Session {
             let after = match self.next_request().await {
                 Next::Request(head) => self.exchange(head).await,
                 Next::Refused(refused) => self.refuse_request(*refused).await,
-                Next::Ended(end) => return end,
+                Next::Ended(end) => After::Ended(end),
             };
+            if !matches!(after, After::Keep) {
+                self.leave_upstream();
+            }
             match after {
                 After::Keep => {}
                 After::Close => {
@@ -146,17 +157,22 @@ impl Session {
         let mut began = None;
         let timeouts = &self.accepted.shared.timeouts;
         let idle = if self.requests == 0 { timeouts.first_request } else { timeouts.keep_alive };
-        self.deadline.set(Some(idle));
+        let since = self.waits_since.take().unwrap_or_else(Instant::now);
+        self.deadline.set_from(since, Some(idle));
         self.to_client.trim();
         self.to_upstream.trim();
         let shared = Arc::clone(&self.accepted.shared);
         let max = shared.limits.max_head_bytes;
+        let mut read_at = None;
         let next = poll_fn(|cx| {
+            read_at = None;
             loop {
                 if !self.client.input.is_empty() {
                     if began.is_none() {
-                        began = Some((Instant::now(), self.client.used()));
-                        self.deadline.set(Some(shared.timeouts.head));
+                        let now = Instant::now();
+                        read_at = Some(now);
+                        began = Some((now, self.client.used()));
+                        self.deadline.set_from(now, Some(shared.timeouts.head));
                     }
                     let input = self.client.input.bytes();
                     if search.may_be_whole(input) {
@@ -209,6 +225,8 @@ impl Session {
             self.current = Some(Current {
                 kind: EventKind::Request,
                 started,
+                // Mostly the whole head comes at once.
+                whole: read_at.unwrap_or_else(Instant::now),
                 received,
                 sent: self.client.sent,
                 trace: None,
@@ -237,11 +255,17 @@ impl Session {
             current.trace = Some(head.trace);
         }
         let (is_head, is_websocket) = (head.is_head, head.is_websocket);
+        // A client whose connection is new can't know of a connection that was used before and may
+        // be closed in the very moment of its request: where that could matter it gets a new one.
+        let takes_idle =
+            head.is_safe && head.body == Framing::Empty && !head.upgrade && !head.binds_connection;
+        self.is_bound |= head.binds_connection;
         self.client.input.consume(head.length);
         let mut exchange =
             Exchange::new(head, std::mem::take(&mut self.to_upstream), &shared.limits);
         let outcome = loop {
-            let reused = self.has_live_upstream().await;
+            let is_own = self.has_live_upstream().await;
+            let reused = is_own || (takes_idle && self.take_idle());
             if !reused && let Err(refusal) = self.connect().await {
                 break Outcome::Failed(Failure::no_upstream(refusal));
             }
@@ -251,17 +275,22 @@ impl Session {
             if let Some(current) = &mut self.current {
                 current.has_upstream = true;
             }
-            exchange.begin(upstream, reused, std::mem::take(&mut self.to_client));
+            let now = self.current.as_ref().filter(|_| reused).map(|current| current.whole);
+            exchange.begin(upstream, reused, std::mem::take(&mut self.to_client), now);
             let (client, deadline) = (&mut self.client, &mut self.deadline);
             let outcome = poll_fn(|cx| {
                 let frame = Frame {
                     limits: &shared.limits,
                     timeouts: &shared.timeouts,
                     draining: shared.stage() != Stage::Run,
+                    tells_times: shared.events.is_enabled(),
                 };
                 exchange.poll(cx, client, upstream, &frame, deadline)
             })
             .await;
+            if is_own && matches!(outcome, Outcome::Complete { .. }) {
+                shared.pool.vouch();
+            }
             if let Outcome::Stale = outcome {
                 // Nothing was written to it, so nothing can have been acted upon.
                 self.upstream = None;
@@ -279,8 +308,10 @@ impl Session {
         (self.to_upstream, self.to_client) = exchange.into_space();
         match outcome {
             Outcome::Complete { client_keeps, upstream_keeps, unread } => {
+                let now = Instant::now();
+                self.waits_since = Some(now);
                 if upstream_keeps {
-                    self.used = Instant::now();
+                    self.used = now;
                 } else {
                     self.upstream = None;
                 }
@@ -365,19 +396,39 @@ impl Session {
     /// Whether there is a connection to the upstream that can take another request.
     async fn has_live_upstream(&mut self) -> bool {
         let Some(upstream) = &mut self.upstream else { return false };
+        let idle = match &self.current {
+            Some(current) => current.whole.saturating_duration_since(self.used),
+            None => self.used.elapsed(),
+        };
         // Whatever comes between two requests, an end or bytes that nobody asked for, makes it
         // useless.
         let quiet =
             poll_fn(|cx| Poll::Ready(upstream.poll_fill(cx, Expect::Little, 1).is_pending())).await;
-        let live =
-            quiet && (self.used.elapsed() < FRESH || upstream.stream.probe() == Probe::Quiet);
+        let live = quiet && (idle < FRESH || upstream.stream.probe() == Probe::Quiet);
         if !live {
             self.upstream = None;
         }
         live
     }
 
+    /// Takes a connection that another session has left.
+    fn take_idle(&mut self) -> bool {
+        self.upstream = self.accepted.shared.pool.take();
+        self.connected |= self.upstream.is_some();
+        self.upstream.is_some()
+    }
+
+    /// Leaves the upstream's connection, whose last exchange is complete, to another session.
+    fn leave_upstream(&mut self) {
+        if let Some(upstream) = self.upstream.take()
+            && !self.is_bound
+        {
+            self.accepted.shared.pool.leave(upstream, self.used);
+        }
+    }
+
     async fn connect(&mut self) -> Result<(), Refusal> {
+        self.accepted.shared.pool.make_way();
         let began = Instant::now();
         let connected = self.accepted.shared.upstream.connect().await;
         if let Some(current) = &mut self.current {

@@ -7,12 +7,14 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
+use std::time::Duration;
 
 use pipeway_telemetry::Sink;
 use pipeway_transport::{HalfClose, Mode, Peer};
 use tokio::sync::{Notify, watch};
 
 use crate::head::RequestRules;
+use crate::pool::Pool;
 use crate::upstream::Upstream;
 use crate::{Limits, Protocol, Timeouts};
 
@@ -40,6 +42,7 @@ pub(crate) struct Shared {
     /// Told each time a session ends.
     ended: Notify,
     peers: Option<Mutex<HashMap<PeerKey, usize>>>,
+    pub(crate) pool: Pool,
 }
 
 /// How a bridge was set up.
@@ -89,7 +92,11 @@ enum PeerKey {
 impl Shared {
     pub(crate) fn new(setup: Setup) -> Self {
         let peers = setup.limits.max_sessions_per_peer.map(|_| Mutex::default());
+        // What a connection costs at the other side of a link, that side knows.
+        let is_pooled = setup.protocol == Protocol::Http && setup.upstream.link().is_none();
+        let patience = if is_pooled { setup.timeouts.upstream_idle } else { Duration::ZERO };
         Shared {
+            pool: Pool::new(patience),
             setup,
             stage: AtomicU8::new(Stage::Run as u8),
             stage_tx: watch::Sender::new(Stage::Run),
@@ -113,6 +120,7 @@ impl Shared {
     pub(crate) fn advance(&self, stage: Stage) {
         self.stage.fetch_max(stage as u8, Ordering::AcqRel);
         self.stage_tx.send_replace(self.stage());
+        self.pool.close();
     }
 
     /// Runs a session, and wakes it at each stage; `None` if everything must end before it has.

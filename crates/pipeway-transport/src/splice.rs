@@ -38,7 +38,9 @@ impl Splice {
         self.len() == 0
     }
 
-    /// Takes what `from` has, as much as there is room for; 0 is the end of the stream.
+    /// Takes what `from` has, up to `most` bytes and as much as there is room for; 0 is the end of
+    /// the stream. What comes behind those bytes stays in the stream. `most` must not be 0, which
+    /// would look like the end.
     ///
     /// # Errors
     ///
@@ -47,11 +49,18 @@ impl Splice {
     ///
     /// # Panics
     ///
-    /// If it is not empty: whether it is full then, or the stream has nothing, can't be told.
-    pub fn poll_fill(&mut self, cx: &mut Context<'_>, from: &Stream) -> Poll<io::Result<usize>> {
+    /// If it is not empty: whether it is full then, or the stream has nothing, can't be told. If
+    /// `most` is 0.
+    pub fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &Stream,
+        most: usize,
+    ) -> Poll<io::Result<usize>> {
         assert!(self.is_empty(), "filled before it was drained");
+        assert!(most > 0, "asked for nothing");
         match from.socket() {
-            Some(socket) => self.inner.poll_fill(cx, socket),
+            Some(socket) => self.inner.poll_fill(cx, socket, most),
             None => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
         }
     }

@@ -46,6 +46,8 @@ variables! {
     ANSWER_IDLE_TIMEOUT = "PIPEWAY_ANSWER_IDLE_TIMEOUT";
     /// Between two requests of a session.
     KEEP_ALIVE_TIMEOUT = "PIPEWAY_KEEP_ALIVE_TIMEOUT";
+    /// How long a connection to the upstream waits for another session.
+    UPSTREAM_IDLE_TIMEOUT = "PIPEWAY_UPSTREAM_IDLE_TIMEOUT";
     /// No byte in an upgraded session.
     UPGRADE_IDLE_TIMEOUT = "PIPEWAY_UPGRADE_IDLE_TIMEOUT";
     /// No byte after one direction of an upgraded session has ended.

@@ -12,6 +12,9 @@ use pipeway_transport::Token;
 /// As many headers as are parsed without asking the allocator.
 const HEADERS_ON_STACK: usize = 128;
 
+/// About how much longer a head becomes than it was, in bytes: a longer `Host`, and the trace.
+const ADDED: usize = 160;
+
 /// By what a head is checked and written anew.
 #[derive(Debug)]
 pub(crate) struct RequestRules {
@@ -34,6 +37,11 @@ pub(crate) struct RequestHead {
     /// The head's length in the input.
     pub(crate) length: usize,
     pub(crate) is_head: bool,
+    /// Whether the method asks for nothing to be changed (RFC 9110, section 9.2.1).
+    pub(crate) is_safe: bool,
+    /// Whether it shows the upstream who the client is in a way that may hold for the connection
+    /// from here on.
+    pub(crate) binds_connection: bool,
     /// HTTP/1.1; else 1.0.
     pub(crate) is_http11: bool,
     pub(crate) body: Framing,
@@ -167,10 +175,13 @@ fn parse_with<'a>(
         None => TraceContext::new_root(),
     };
     let passage = Passage { upgrade, trace, keep_state: parent.is_some() };
+    out.reserve(length + ADDED);
     write_head(out, method, &target, request.headers, &fields, rules, &passage);
     Ok(Some(RequestHead {
         length,
         is_head,
+        is_safe: matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE"),
+        binds_connection: rules.upstream_token.is_none() && fields.binds_connection,
         is_http11,
         body: fields.body,
         keep_alive,
@@ -197,6 +208,7 @@ struct Fields<'a> {
     upgrade: Option<&'a [u8]>,
     origin: Option<&'a [u8]>,
     authorization: Option<&'a [u8]>,
+    binds_connection: bool,
     traceparent: Option<&'a [u8]>,
     traceparents: usize,
 }
@@ -213,6 +225,7 @@ impl<'a> Fields<'a> {
             upgrade: None,
             origin: None,
             authorization: None,
+            binds_connection: false,
             traceparent: None,
             traceparents: 0,
         };
@@ -257,7 +270,10 @@ impl<'a> Fields<'a> {
                 }
                 Field::Upgrade => fields.upgrade = Some(header.value),
                 Field::Origin => fields.origin = Some(header.value),
-                Field::Authorization => fields.authorization = Some(header.value),
+                Field::Authorization => {
+                    fields.authorization = Some(header.value);
+                    fields.binds_connection |= !is_for_one_request(header.value);
+                }
                 Field::Traceparent => {
                     fields.traceparent = Some(header.value);
                     fields.traceparents += 1;
@@ -291,6 +307,13 @@ impl Fields<'_> {
             _ => None,
         }
     }
+}
+
+/// Whether credentials are of a scheme that is known to hold for the request alone. NTLM and
+/// Negotiate hold for the connection, whatever the standard says.
+fn is_for_one_request(credentials: &[u8]) -> bool {
+    let scheme = credentials.split(|byte| *byte == b' ').next().unwrap_or_default();
+    [&b"basic"[..], b"bearer", b"digest"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
 }
 
 /// What a listener that anybody on the system can reach asks of a client.

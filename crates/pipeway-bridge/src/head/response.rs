@@ -4,9 +4,13 @@ use httparse::{EMPTY_HEADER, Header, Status};
 
 use super::Framing;
 use super::field::{self, Connection, Field, classify, content_length};
+use crate::conn::COPY_MAX;
 
 /// As many headers as are parsed without asking the allocator.
 const HEADERS_ON_STACK: usize = 128;
+
+/// About how much longer a head becomes than it was, in bytes.
+const ADDED: usize = 32;
 
 /// What the proxy must know of an answer.
 #[derive(Debug, PartialEq, Eq)]
@@ -104,8 +108,10 @@ pub(crate) fn write_response(
                 connection.read(header.value);
             }
         }
+        // A small body goes along.
+        out.reserve(input.len().min(head.length + COPY_MAX) + ADDED);
         out.extend_from_slice(b"HTTP/1.1 ");
-        out.extend_from_slice(head.status.to_string().as_bytes());
+        out.extend([100, 10, 1].map(|place| b'0' + (head.status / place % 10) as u8));
         out.push(b' ');
         out.extend_from_slice(response.reason.unwrap_or_default().as_bytes());
         out.extend_from_slice(b"\r\n");

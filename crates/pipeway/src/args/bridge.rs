@@ -205,6 +205,10 @@ struct TimeoutArgs {
     #[arg(long = "keep-alive-timeout", value_name = "TIME", value_parser = value::<Time>)]
     keep_alive: Option<Time>,
 
+    /// How long a connection to the service waits for another client; 0s: each has its own [default: 4s]
+    #[arg(long = "upstream-idle-timeout", value_name = "TIME", value_parser = value::<TimeOrZero>)]
+    upstream_idle: Option<TimeOrZero>,
+
     /// No byte in an upgraded session (a WebSocket) or a raw one, or none [default: none]
     #[arg(long = "upgrade-idle-timeout", value_name = "TIME", value_parser = value::<NoneOr<Time>>)]
     upgrade_idle: Option<NoneOr<Time>>,
@@ -271,6 +275,7 @@ impl BridgeArgs {
             body_idle: flag("--body-idle-timeout", timeouts.body_idle),
             answer_idle: flag("--answer-idle-timeout", timeouts.answer_idle),
             keep_alive: flag("--keep-alive-timeout", timeouts.keep_alive),
+            upstream_idle: flag("--upstream-idle-timeout", timeouts.upstream_idle),
             upgrade_idle: flag("--upgrade-idle-timeout", timeouts.upgrade_idle),
             half_close_idle: flag("--half-close-idle-timeout", timeouts.half_close_idle),
             drain: flag("--drain-timeout", timeouts.drain),

@@ -425,6 +425,7 @@ fn to_config(bridge: BridgeSettings, events: &Sink) -> BridgeConfig {
         body_idle: bridge.body_idle.value.0,
         answer_idle: bridge.answer_idle.value.0.map(|time| time.0),
         keep_alive: bridge.keep_alive.value.0,
+        upstream_idle: bridge.upstream_idle.value.0,
         upgrade_idle: bridge.upgrade_idle.value.0.map(|time| time.0),
         half_close_idle: bridge.half_close_idle.value.0,
         drain: bridge.drain.value.0,

@@ -209,6 +209,8 @@ settings! {
         "timeouts.answer_idle", "--answer-idle-timeout", Some(env::ANSWER_IDLE_TIMEOUT);
     keep_alive: Time = Time(Timeouts::default().keep_alive),
         "timeouts.keep_alive", "--keep-alive-timeout", Some(env::KEEP_ALIVE_TIMEOUT);
+    upstream_idle: TimeOrZero = TimeOrZero(Timeouts::default().upstream_idle),
+        "timeouts.upstream_idle", "--upstream-idle-timeout", Some(env::UPSTREAM_IDLE_TIMEOUT);
     upgrade_idle: NoneOr<Time> = NoneOr(Timeouts::default().upgrade_idle.map(Time)),
         "timeouts.upgrade_idle", "--upgrade-idle-timeout", Some(env::UPGRADE_IDLE_TIMEOUT);
     half_close_idle: Time = Time(Timeouts::default().half_close_idle),
@@ -347,7 +349,7 @@ impl BridgeSettings {
     }
 
     /// The keys that are for HTTP alone, and where each was said.
-    fn for_http(&self) -> [(&'static str, &Source); 15] {
+    fn for_http(&self) -> [(&'static str, &Source); 16] {
         [
             ("host", &self.host.source),
             ("methods", &self.methods.source),
@@ -364,6 +366,7 @@ impl BridgeSettings {
             ("timeouts.body_idle", &self.body_idle.source),
             ("timeouts.answer_idle", &self.answer_idle.source),
             ("timeouts.keep_alive", &self.keep_alive.source),
+            ("timeouts.upstream_idle", &self.upstream_idle.source),
         ]
     }
 }

@@ -149,10 +149,11 @@ mod linux {
             &mut self,
             cx: &mut Context<'_>,
             from: Socket<'_>,
+            most: usize,
         ) -> Poll<io::Result<usize>> {
             let pipe = self.pipe.as_ref().expect("there until it is dropped");
             let moved = ready!(from.poll_io(cx, Interest::READABLE, |socket| {
-                step(socket, pipe.writes.as_fd(), SIZE)
+                step(socket, pipe.writes.as_fd(), most.min(SIZE))
             }))?;
             self.len += moved;
             Poll::Ready(Ok(moved))
@@ -306,6 +307,7 @@ mod absent {
             &mut self,
             _: &mut Context<'_>,
             _: Socket<'_>,
+            _: usize,
         ) -> Poll<io::Result<usize>> {
             match *self {}
         }

@@ -42,6 +42,7 @@ impl Splice {
         &mut self,
         _: &mut Context<'_>,
         _: Socket<'_>,
+        _: usize,
     ) -> Poll<io::Result<usize>> {
         match *self {}
     }
