@@ -1,8 +1,11 @@
 //! The upstream: small answers, bodies of any size both ways, the echo of a WebSocket's messages and
 //! of a byte.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::net::TcpListener;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixListener;
 
 use crate::head::{BODY, CHUNK, ECHOED, SMALL, body_length, content_length};
 use crate::poll::{Interest, Poll};
@@ -10,8 +13,53 @@ use crate::websocket::{self, CLIENT_FRAME, SERVER_FRAME};
 
 const LISTENER: usize = usize::MAX;
 
+enum Listener {
+    Unix(UnixListener),
+    Tcp(TcpListener),
+}
+
+impl Listener {
+    /// At a port of the loopback for a number, else at the socket of that path.
+    fn bind(place: &str) -> io::Result<Listener> {
+        if let Ok(port) = place.parse::<u16>() {
+            let listener = TcpListener::bind(("127.0.0.1", port))?;
+            listener.set_nonblocking(true)?;
+            return Ok(Listener::Tcp(listener));
+        }
+        let listener = UnixListener::bind(place)?;
+        listener.set_nonblocking(true)?;
+        Ok(Listener::Unix(listener))
+    }
+
+    /// A connection, which does not block. Read and written like a file, either is the same.
+    fn accept(&self) -> io::Result<File> {
+        match self {
+            Listener::Unix(listener) => {
+                let (stream, _) = listener.accept()?;
+                stream.set_nonblocking(true)?;
+                Ok(OwnedFd::from(stream).into())
+            }
+            Listener::Tcp(listener) => {
+                let (stream, _) = listener.accept()?;
+                stream.set_nonblocking(true)?;
+                stream.set_nodelay(true)?;
+                Ok(OwnedFd::from(stream).into())
+            }
+        }
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Listener::Unix(listener) => listener.as_fd(),
+            Listener::Tcp(listener) => listener.as_fd(),
+        }
+    }
+}
+
 struct Connection {
-    stream: UnixStream,
+    stream: File,
     /// What came of a head or a frame that is not complete.
     input: Vec<u8>,
     /// What is left to read of a request's body.
@@ -24,9 +72,8 @@ struct Connection {
 }
 
 /// Serves until it is ended.
-pub fn run(socket: &str) -> io::Result<()> {
-    let listener = UnixListener::bind(socket)?;
-    listener.set_nonblocking(true)?;
+pub fn run(place: &str) -> io::Result<()> {
+    let listener = Listener::bind(place)?;
     let mut poll = Poll::new()?;
     poll.add(&listener, LISTENER)?;
     println!("ready");
@@ -62,18 +109,17 @@ pub fn run(socket: &str) -> io::Result<()> {
 }
 
 fn accept(
-    listener: &UnixListener,
+    listener: &Listener,
     poll: &Poll,
     all: &mut Vec<Option<Connection>>,
     free: &mut Vec<usize>,
 ) -> io::Result<()> {
     loop {
         let stream = match listener.accept() {
-            Ok((stream, _)) => stream,
+            Ok(stream) => stream,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
             Err(error) => return Err(error),
         };
-        stream.set_nonblocking(true)?;
         let token = free.pop().unwrap_or(all.len());
         poll.add(&stream, token)?;
         let connection = Connection {
