@@ -45,9 +45,8 @@ pub fn down(pipe: &str, bytes: u64) -> io::Result<()> {
     let mut stream = open(pipe)?;
     let mut buffer = vec![0; CHUNK];
     let start = Instant::now();
-    stream.write_all(
-        format!("GET /body/{bytes} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes(),
-    )?;
+    stream
+        .write_all(format!("GET /body/{bytes} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes())?;
     receive(&mut stream, &mut buffer, bytes)?;
     println!("seconds {:.6}", start.elapsed().as_secs_f64());
     Ok(())
@@ -95,9 +94,7 @@ fn open(pipe: &str) -> io::Result<File> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match File::options().read(true).write(true).open(format!(r"\\.\pipe\{pipe}")) {
-            Err(error)
-                if error.raw_os_error() == Some(PIPE_BUSY) && Instant::now() < deadline =>
-            {
+            Err(error) if error.raw_os_error() == Some(PIPE_BUSY) && Instant::now() < deadline => {
                 std::thread::sleep(Duration::from_millis(1));
             }
             opened => return opened,

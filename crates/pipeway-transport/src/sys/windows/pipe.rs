@@ -108,11 +108,9 @@ impl Instance {
             }
         }
         match state.phase() {
-            // One that came before it was waited for.
-            Phase::Done(Ok(_) | Err(ERROR_PIPE_CONNECTED)) => Poll::Ready(Ok(())),
-            Phase::Done(Err(error)) => {
-                Poll::Ready(Err(io::Error::from_raw_os_error(error as i32)))
-            }
+            // One that came before it was waited for, and one that has gone again.
+            Phase::Done(Ok(_) | Err(ERROR_PIPE_CONNECTED | ERROR_NO_DATA)) => Poll::Ready(Ok(())),
+            Phase::Done(Err(error)) => Poll::Ready(Err(io::Error::from_raw_os_error(error as i32))),
             Phase::Idle | Phase::InFlight => {
                 state.wait(cx);
                 Poll::Pending
@@ -258,6 +256,12 @@ impl Pipe {
         }
     }
 
+    /// Whether a read has a large buffer.
+    #[cfg(test)]
+    pub(super) fn has_large_buffer(&self) -> bool {
+        self.reader.place().lock().has_large_buffer()
+    }
+
     /// How many bytes wait in the system's buffer; `None` if the other end is gone and they are
     /// read.
     fn peek(&self) -> Option<u32> {
@@ -315,6 +319,12 @@ impl Pipe {
         let written = ready!(self.writer.poll_write(cx, parts));
         budget.made_progress();
         Poll::Ready(written.map_err(broken))
+    }
+}
+
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        self.writer.leave(&self.reader);
     }
 }
 
@@ -421,13 +431,7 @@ fn is_of_messages(pipe: BorrowedHandle<'_>) -> io::Result<bool> {
     // SAFETY: the handle is open as long as the borrow; `flags` is a valid place to write to, and
     // what is not asked for is null.
     let told = unsafe {
-        GetNamedPipeInfo(
-            pipe.as_raw_handle(),
-            &raw mut flags,
-            null_mut(),
-            null_mut(),
-            null_mut(),
-        )
+        GetNamedPipeInfo(pipe.as_raw_handle(), &raw mut flags, null_mut(), null_mut(), null_mut())
     };
     if told == 0 { Err(io::Error::last_os_error()) } else { Ok(flags & PIPE_TYPE_MESSAGE != 0) }
 }

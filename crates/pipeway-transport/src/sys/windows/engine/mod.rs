@@ -6,6 +6,7 @@
 //! why it is made so.
 
 mod buffer;
+mod drain;
 mod operation;
 mod port;
 mod read;

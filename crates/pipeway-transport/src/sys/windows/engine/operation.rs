@@ -7,7 +7,6 @@ use std::cell::UnsafeCell;
 use std::fmt;
 use std::io;
 use std::os::windows::io::{AsRawHandle, OwnedHandle};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 
@@ -18,6 +17,7 @@ use windows_sys::Win32::System::IO::{CancelIoEx, OVERLAPPED};
 use windows_sys::core::BOOL;
 
 use super::buffer::Buffer;
+use super::drain::{Drain, Left};
 
 /// A place for one operation after another: a pipe's reads, its writes, or its wait for a client.
 #[repr(C)]
@@ -54,8 +54,10 @@ pub(in super::super) struct State {
     pub(super) serial: u64,
     /// Is looked at by the port's thread, for having a large buffer.
     pub(super) watched: bool,
-    /// The pipe, where it must stay open until the operation is over.
-    keeps_open: Option<Arc<OwnedHandle>>,
+    /// What is let go when the operation is over.
+    pub(super) left: Option<Left>,
+    /// What is read is thrown away.
+    pub(super) drain: Option<Drain>,
     waiting: Vec<Waker>,
 }
 
@@ -69,7 +71,8 @@ impl Operation {
                 lets_go: false,
                 serial: 0,
                 watched: false,
-                keeps_open: None,
+                left: None,
+                drain: None,
                 waiting: Vec::new(),
             }),
         })
@@ -139,10 +142,13 @@ impl Operation {
             NO_ERROR | ERROR_MORE_DATA => Ok(count),
             error => Err(error),
         });
+        Drain::go_on(&operation, &mut state);
         let waiting = std::mem::take(&mut state.waiting);
-        let closed = state.keeps_open.take();
+        let left = state.left.take();
         drop(state);
-        drop(closed);
+        if let Some(left) = left {
+            left.reads.abandon(&left.pipe);
+        }
         for waker in waiting {
             waker.wake();
         }
@@ -158,18 +164,11 @@ impl Operation {
     pub(in super::super) fn abandon(&self, pipe: &OwnedHandle) {
         let mut state = self.lock();
         state.lets_go = true;
+        state.drain = None;
         if state.phase == Phase::InFlight {
             self.cancel(pipe.as_raw_handle());
         } else {
             state.buffer = None;
-        }
-    }
-
-    /// Has the pipe stay open until what is in flight is over.
-    pub(super) fn keep_open(&self, pipe: Arc<OwnedHandle>) {
-        let mut state = self.lock();
-        if state.phase == Phase::InFlight {
-            state.keeps_open = Some(pipe);
         }
     }
 }
@@ -184,6 +183,10 @@ impl State {
         if !self.waiting.iter().any(|known| known.will_wake(cx.waker())) {
             self.waiting.push(cx.waker().clone());
         }
+    }
+
+    pub(in super::super) fn has_large_buffer(&self) -> bool {
+        self.buffer.as_ref().is_some_and(Buffer::is_large)
     }
 
     fn end(&mut self, ended: Result<usize, u32>) {

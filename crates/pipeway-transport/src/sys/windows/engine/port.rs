@@ -6,19 +6,34 @@
 use std::io;
 use std::os::windows::io::{AsRawHandle, BorrowedHandle, FromRawHandle, OwnedHandle};
 use std::ptr::{null, null_mut};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use windows_sys::Win32::Foundation::INVALID_HANDLE_VALUE;
 use windows_sys::Win32::Storage::FileSystem::SetFileCompletionNotificationModes;
 use windows_sys::Win32::System::IO::{
     CreateIoCompletionPort, GetQueuedCompletionStatusEx, OVERLAPPED_ENTRY,
+    PostQueuedCompletionStatus,
 };
 use windows_sys::Win32::System::Threading::INFINITE;
 use windows_sys::Win32::System::WindowsProgramming::{
     FILE_SKIP_COMPLETION_PORT_ON_SUCCESS, FILE_SKIP_SET_EVENT_ON_HANDLE,
 };
 
-use super::operation::Operation;
+use super::operation::{Operation, Phase};
+
+/// How long a read with a large buffer may wait before it is called off, to begin again with a
+/// small one: once at the least, twice at the most.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Reads with large buffers, and which of its operations each was when it was last looked at.
+static WATCHED: Mutex<Vec<Watched>> = Mutex::new(Vec::new());
+
+struct Watched {
+    operation: Weak<Operation>,
+    pipe: Weak<OwnedHandle>,
+    serial: u64,
+}
 
 /// How many packets are taken at once.
 const PACKETS: usize = 64;
@@ -56,6 +71,44 @@ pub(in super::super) fn associate(pipe: BorrowedHandle<'_>, skips: bool) -> io::
     Ok(())
 }
 
+/// Has a read that is in flight, with a large buffer, called off if nothing comes for long.
+pub(super) fn watch(operation: &Arc<Operation>, pipe: &Arc<OwnedHandle>, serial: u64) {
+    let (operation, pipe) = (Arc::downgrade(operation), Arc::downgrade(pipe));
+    let mut watched = WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
+    watched.push(Watched { operation, pipe, serial });
+    if watched.len() > 1 {
+        return;
+    }
+    drop(watched);
+    if let Some(port) = &*PORT.lock().unwrap_or_else(PoisonError::into_inner) {
+        // It may be waiting without a limit. If the packet can't be sent, the next one will do.
+        // SAFETY: the port is open, and a packet without an operation is none's.
+        unsafe { PostQueuedCompletionStatus(port.as_raw_handle(), 0, 0, null()) };
+    }
+}
+
+/// Looks once at the reads with large buffers.
+fn look_at_watched() {
+    let take = || std::mem::take(&mut *WATCHED.lock().unwrap_or_else(PoisonError::into_inner));
+    let mut watched = take();
+    watched.retain_mut(|one| {
+        let (Some(operation), Some(pipe)) = (one.operation.upgrade(), one.pipe.upgrade()) else {
+            return false;
+        };
+        let mut state = operation.lock();
+        if state.phase == Phase::InFlight && state.has_large_buffer() {
+            if state.serial != one.serial {
+                one.serial = state.serial;
+                return true;
+            }
+            operation.cancel(pipe.as_raw_handle());
+        }
+        state.watched = false;
+        false
+    });
+    WATCHED.lock().unwrap_or_else(PoisonError::into_inner).append(&mut watched);
+}
+
 fn start() -> io::Result<OwnedHandle> {
     // SAFETY: no handle to associate and no port to associate it with makes a new port.
     let port = unsafe { CreateIoCompletionPort(INVALID_HANDLE_VALUE, null_mut(), 0, 1) };
@@ -75,7 +128,18 @@ fn start() -> io::Result<OwnedHandle> {
 /// Takes packets for as long as the process lives.
 fn serve(port: &OwnedHandle) {
     let mut packets = [OVERLAPPED_ENTRY::default(); PACKETS];
+    let mut looked = Instant::now();
     loop {
+        let limit = if WATCHED.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
+            looked = Instant::now();
+            INFINITE
+        } else if looked.elapsed() >= PATIENCE {
+            look_at_watched();
+            looked = Instant::now();
+            continue;
+        } else {
+            PATIENCE.saturating_sub(looked.elapsed()).as_millis() as u32 + 1
+        };
         let mut count = 0;
         // SAFETY: the port is open; there is room for as many packets as are asked for, and
         // `count` is a valid place to write to.
@@ -85,7 +149,7 @@ fn serve(port: &OwnedHandle) {
                 packets.as_mut_ptr(),
                 PACKETS as u32,
                 &raw mut count,
-                INFINITE,
+                limit,
                 0,
             )
         };
@@ -93,7 +157,7 @@ fn serve(port: &OwnedHandle) {
             continue;
         }
         for packet in &packets[..count as usize] {
-            if packet.lpOverlapped.cast_const() != null() {
+            if !packet.lpOverlapped.is_null() {
                 // SAFETY: a packet of one of our pipes, whose operations begin by `start` alone.
                 unsafe { Operation::complete(packet.lpOverlapped) };
             }

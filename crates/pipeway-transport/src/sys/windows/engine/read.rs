@@ -14,7 +14,9 @@ use windows_sys::Win32::Foundation::ERROR_OPERATION_ABORTED;
 use windows_sys::Win32::Storage::FileSystem::ReadFile;
 
 use super::buffer::{Buffer, LARGE_BYTES, SMALL_BYTES};
+use super::drain::Drain;
 use super::operation::{Operation, Phase, State};
+use super::port;
 
 /// What a read gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,8 +101,23 @@ impl Reader {
         }
     }
 
+    /// Calls the reads off.
+    pub(super) fn abandon(&self) {
+        self.operation.abandon(&self.pipe);
+    }
+
+    /// Throws away what comes.
+    pub(super) fn drain(&self) {
+        Drain::begin(&self.operation, &self.pipe, self.skips);
+    }
+
+    /// The place of the reads.
+    pub(in super::super) fn place(&self) -> Arc<Operation> {
+        Arc::clone(&self.operation)
+    }
+
     fn begin(&self, state: &mut State) {
-        if state.buffer.as_ref().is_some_and(|buffer| buffer.bytes() < self.wanted) {
+        if state.buffer.as_ref().is_some_and(|buffer| buffer.bytes() != self.wanted) {
             state.buffer = None;
         }
         let buffer = state.buffer.get_or_insert_with(|| Buffer::take(self.wanted));
@@ -112,6 +129,10 @@ impl Reader {
             self.operation.start(state, self.skips, |overlapped| {
                 ReadFile(pipe, at, bytes, null_mut(), overlapped)
             });
+        }
+        if state.phase == Phase::InFlight && state.has_large_buffer() && !state.watched {
+            state.watched = true;
+            port::watch(&self.operation, &self.pipe, state.serial);
         }
     }
 
@@ -133,11 +154,5 @@ impl Reader {
         }
         self.taken = 0;
         state.phase = Phase::Idle;
-    }
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        self.operation.abandon(&self.pipe);
     }
 }

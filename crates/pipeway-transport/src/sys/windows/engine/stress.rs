@@ -7,8 +7,8 @@
 use std::future::poll_fn;
 use std::io::IoSlice;
 use std::pin::Pin;
-use std::sync::atomic::Ordering;
-use std::task::Poll;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -18,11 +18,11 @@ use windows_sys::Win32::System::Threading::{GetCurrentProcess, GetProcessHandleC
 
 use super::super::pipe::{Instance, Pipe};
 use super::super::security::{Descriptor, current_user};
-use super::buffer::LIVE;
+use super::buffer::{LARGE_BYTES, LIVE};
 use crate::{Direction, HalfClose, PipeName};
 
 /// How many operations there are, where nothing else is asked for.
-const OPERATIONS: u64 = 60_000;
+const OPERATIONS: u64 = 100_000;
 
 /// The variable that asks for another number.
 const OPERATIONS_VARIABLE: &str = "PIPEWAY_STRESS_OPERATIONS";
@@ -260,6 +260,84 @@ fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap())
 }
 
+fn pair(half_close: HalfClose) -> (Pipe, Pipe) {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let name: PipeName = format!("pipeway-engine-{}-{count}", std::process::id()).parse().unwrap();
+    let descriptor =
+        Descriptor::from_sddl(&format!("D:P(A;;FA;;;{})", current_user().unwrap())).unwrap();
+    let mut instance = Instance::create(&name, true, &descriptor, half_close).unwrap();
+    let client = Pipe::open(&name, HalfClose::Auto, Direction::Both).unwrap();
+    let polled = instance.poll_connect(&mut Context::from_waker(Waker::noop()));
+    assert!(polled.is_ready(), "its client is there");
+    (instance.into_pipe(), client)
+}
+
+#[tokio::test]
+async fn a_read_that_waits_gives_its_large_buffer_back() {
+    let (mut server, mut client) = pair(HalfClose::None);
+    // Fills one read after another, so that the next has a large buffer.
+    let content = vec![1; 8 * LARGE_BYTES];
+    let mut received = vec![0; content.len()];
+    let (sent, read) = tokio::join!(client.write_all(&content), server.read_exact(&mut received));
+    sent.unwrap();
+    read.unwrap();
+    let mut rest = [0; 1];
+    let mut grew = false;
+    let shrinks = poll_fn(|cx| {
+        assert!(Pin::new(&mut server).poll_read(cx, &mut ReadBuf::new(&mut rest)).is_pending());
+        grew |= server.has_large_buffer();
+        // The port's thread calls it off after its patience, and wakes us.
+        if server.has_large_buffer() { Poll::Pending } else { Poll::Ready(()) }
+    });
+    timeout(LIMIT, shrinks).await.unwrap();
+    assert!(grew, "no read had a large buffer");
+    client.write_all(b"x").await.unwrap();
+    assert_eq!(server.read_u8().await.unwrap(), b'x');
+}
+
+#[tokio::test]
+async fn two_ends_that_are_dropped_with_writes_in_flight_are_both_closed() {
+    let (mut server, mut client) = pair(HalfClose::None);
+    // More than the system takes over at once, so that one of each is in flight.
+    for pipe in [&mut server, &mut client] {
+        let content = vec![1; LARGE_BYTES];
+        poll_fn(|cx| {
+            while Pin::new(&mut *pipe).poll_write(cx, &content).is_ready() {}
+            Poll::Ready(())
+        })
+        .await;
+    }
+    assert!(LIVE.load(Ordering::Relaxed) >= 2);
+    drop(server);
+    drop(client);
+    let given_back = async {
+        while LIVE.load(Ordering::Relaxed) > 0 {
+            yield_now().await;
+        }
+    };
+    timeout(LIMIT, given_back).await.expect("each waits for the other");
+}
+
+#[tokio::test]
+async fn what_was_written_before_a_drop_is_read_although_it_was_in_flight() {
+    let (mut server, client) = pair(HalfClose::None);
+    let mut client = client;
+    let content = vec![1; LARGE_BYTES];
+    let mut written = 0;
+    poll_fn(|cx| {
+        while let Poll::Ready(count) = Pin::new(&mut client).poll_write(cx, &content) {
+            written += count.unwrap();
+        }
+        Poll::Ready(())
+    })
+    .await;
+    drop(client);
+    let mut received = Vec::new();
+    timeout(LIMIT, server.read_to_end(&mut received)).await.unwrap().unwrap();
+    assert_eq!(received.len(), written);
+}
+
 #[test]
 fn random_conversations_lose_no_byte_and_leave_nothing() {
     let operations = variable(OPERATIONS_VARIABLE).unwrap_or(OPERATIONS);
@@ -277,7 +355,8 @@ fn random_conversations_lose_no_byte_and_leave_nothing() {
         });
         let batch: Vec<_> = batch.collect();
         done += runtime.block_on(async {
-            let tasks: Vec<_> = batch.into_iter().map(|one| tokio::spawn(timeout(LIMIT, one))).collect();
+            let tasks: Vec<_> =
+                batch.into_iter().map(|one| tokio::spawn(timeout(LIMIT, one))).collect();
             let mut done = 0;
             for task in tasks {
                 done += task.await.unwrap().expect("a conversation hangs");

@@ -12,10 +12,12 @@ use std::task::{Context, Poll};
 use windows_sys::Win32::Storage::FileSystem::WriteFile;
 
 use super::buffer::{Buffer, LARGE_BYTES};
+use super::drain::Left;
 use super::operation::{Operation, Phase, State};
+use super::read::Reader;
 
 /// The most that one write takes over, in bytes.
-pub(in super::super) const WRITE_BYTES_MAX: usize = LARGE_BYTES;
+const WRITE_BYTES_MAX: usize = LARGE_BYTES;
 
 /// The writing side of a pipe. Several may share it: each write is whole.
 #[derive(Debug)]
@@ -78,13 +80,28 @@ impl Writer {
         Poll::Ready(last(&mut state).map(|_| ()))
     }
 
+    /// Lets the pipe go. It stays open until the system has taken over what was reported as
+    /// written; `reader`'s reads are called off.
+    pub(in super::super) fn leave(&self, reader: &Reader) {
+        if self.operation.lock().phase == Phase::InFlight {
+            reader.drain();
+            let mut state = self.operation.lock();
+            if state.phase == Phase::InFlight {
+                let (pipe, reads) = (Arc::clone(&self.pipe), reader.place());
+                state.left = Some(Left { pipe, reads });
+                return;
+            }
+        }
+        reader.abandon();
+    }
+
     fn write(&self, state: &mut State, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         if state.phase == Phase::InFlight {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         last(state)?;
-        let wanted = parts.iter().map(|part| part.len()).sum();
-        let buffer = state.buffer.insert(Buffer::take(wanted));
+        let wanted: usize = parts.iter().map(|part| part.len()).sum();
+        let buffer = state.buffer.insert(Buffer::take(wanted.min(WRITE_BYTES_MAX)));
         let count = buffer.fill(parts);
         let (at, pipe) = (buffer.pointer().cast_const(), self.pipe.as_raw_handle());
         // SAFETY: the handle is open and associated with the port, as whoever made this saw to;
@@ -107,12 +124,5 @@ fn last(state: &mut State) -> io::Result<()> {
     match std::mem::replace(&mut state.phase, Phase::Idle) {
         Phase::Done(Err(error)) => Err(io::Error::from_raw_os_error(error as i32)),
         _ => Ok(()),
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        // What was reported as written is: the pipe stays open until the system has it all.
-        self.operation.keep_open(Arc::clone(&self.pipe));
     }
 }
