@@ -34,7 +34,7 @@ pub fn up(socket: &str, bytes: u64) -> io::Result<()> {
 }
 
 fn connect(socket: &str) -> io::Result<UnixStream> {
-    let stream = UnixStream::connect(socket)?;
+    let stream = crate::address::connect(socket)?;
     stream.set_read_timeout(Some(Duration::from_secs(20)))?;
     stream.set_write_timeout(Some(Duration::from_secs(20)))?;
     Ok(stream)

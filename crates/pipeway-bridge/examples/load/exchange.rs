@@ -96,7 +96,7 @@ fn open(exchange: Exchange, socket: &str) -> io::Result<Connection> {
     let sent = Instant::now();
     let stream = match exchange {
         Exchange::Message => websocket::connect(socket)?,
-        _ => UnixStream::connect(socket)?,
+        _ => crate::address::connect(socket)?,
     };
     stream.set_nonblocking(true)?;
     Ok(Connection { stream, received: Vec::new(), sent })

@@ -1,8 +1,11 @@
 //! The benchmark's upstream and its load: `cargo xtask bench` starts both as child processes.
 //!
-//! One thread and one `epoll` each, so that little of a measurement is theirs. Linux only, and
-//! Unix sockets only; built for Windows it is the upstream at a named pipe, and the load of one.
+//! One thread and one `epoll` each, so that little of a measurement is theirs. Linux only, at Unix
+//! sockets and loopback ports; built for Windows it is the upstream at a named pipe, and the load
+//! of one.
 
+#[cfg(target_os = "linux")]
+mod address;
 #[cfg(target_os = "linux")]
 mod body;
 #[cfg(target_os = "linux")]
@@ -26,7 +29,7 @@ use std::process::ExitCode;
 
 #[cfg(target_os = "linux")]
 const USAGE: &str = "\
-load serve SOCKET|PORT                   the upstream; prints `ready`
+load serve SOCKET                        the upstream; prints `ready`
 load get   SOCKET CONNECTIONS SECONDS    GETs over connections that are kept
 load close SOCKET CONNECTIONS SECONDS    GETs, each over its own connection
 load byte  SOCKET CONNECTIONS SECONDS    a byte and its echo, each over its own connection
@@ -35,7 +38,8 @@ load down  SOCKET BYTES                  one answer with a body of so many bytes
 load up    SOCKET BYTES                  one request with a body of so many bytes
 load idle  SOCKET CONNECTIONS            WebSockets that do nothing until stdin ends
 
-What was measured is printed as lines of a name and a number.";
+SOCKET is a Unix socket's path or 127.0.0.1:PORT. What was measured is printed as lines of a name
+and a number.";
 
 #[cfg(windows)]
 const USAGE: &str = "\

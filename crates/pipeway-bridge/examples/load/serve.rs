@@ -1,65 +1,18 @@
 //! The upstream: small answers, bodies of any size both ways, the echo of a WebSocket's messages and
 //! of a byte.
 
-use std::fs::File;
 use std::io::{self, Read, Write};
-use std::net::TcpListener;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::UnixStream;
 
+use crate::address::Listener;
 use crate::head::{BODY, CHUNK, ECHOED, SMALL, body_length, content_length};
 use crate::poll::{Interest, Poll};
 use crate::websocket::{self, CLIENT_FRAME, SERVER_FRAME};
 
 const LISTENER: usize = usize::MAX;
 
-enum Listener {
-    Unix(UnixListener),
-    Tcp(TcpListener),
-}
-
-impl Listener {
-    /// At a port of the loopback for a number, else at the socket of that path.
-    fn bind(place: &str) -> io::Result<Listener> {
-        if let Ok(port) = place.parse::<u16>() {
-            let listener = TcpListener::bind(("127.0.0.1", port))?;
-            listener.set_nonblocking(true)?;
-            return Ok(Listener::Tcp(listener));
-        }
-        let listener = UnixListener::bind(place)?;
-        listener.set_nonblocking(true)?;
-        Ok(Listener::Unix(listener))
-    }
-
-    /// A connection, which does not block. Read and written like a file, either is the same.
-    fn accept(&self) -> io::Result<File> {
-        match self {
-            Listener::Unix(listener) => {
-                let (stream, _) = listener.accept()?;
-                stream.set_nonblocking(true)?;
-                Ok(OwnedFd::from(stream).into())
-            }
-            Listener::Tcp(listener) => {
-                let (stream, _) = listener.accept()?;
-                stream.set_nonblocking(true)?;
-                stream.set_nodelay(true)?;
-                Ok(OwnedFd::from(stream).into())
-            }
-        }
-    }
-}
-
-impl AsFd for Listener {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Listener::Unix(listener) => listener.as_fd(),
-            Listener::Tcp(listener) => listener.as_fd(),
-        }
-    }
-}
-
 struct Connection {
-    stream: File,
+    stream: UnixStream,
     /// What came of a head or a frame that is not complete.
     input: Vec<u8>,
     /// What is left to read of a request's body.
@@ -72,8 +25,8 @@ struct Connection {
 }
 
 /// Serves until it is ended.
-pub fn run(place: &str) -> io::Result<()> {
-    let listener = Listener::bind(place)?;
+pub fn run(address: &str) -> io::Result<()> {
+    let listener = Listener::bind(address)?;
     let mut poll = Poll::new()?;
     poll.add(&listener, LISTENER)?;
     println!("ready");
@@ -120,6 +73,7 @@ fn accept(
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
             Err(error) => return Err(error),
         };
+        stream.set_nonblocking(true)?;
         let token = free.pop().unwrap_or(all.len());
         poll.add(&stream, token)?;
         let connection = Connection {

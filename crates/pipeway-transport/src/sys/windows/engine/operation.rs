@@ -101,8 +101,10 @@ impl Operation {
         state.serial += 1;
         // The system's own reference, given back with its packet, or here where none comes.
         let system = Arc::into_raw(Arc::clone(self));
-        let overlapped = self.overlapped.get();
-        // SAFETY: no operation is in flight and the state is locked, so nobody else has it.
+        // From the pointer to the whole, which is what `complete` makes of it again.
+        let overlapped = system.cast_mut().cast::<OVERLAPPED>();
+        // SAFETY: it is the first field. No operation is in flight and the state is locked, so
+        // nobody else has it.
         unsafe { *overlapped = OVERLAPPED::default() };
         if issue(overlapped) != 0 {
             if !skips {
