@@ -164,8 +164,8 @@ async fn converse(pipe: Pipe, mut random: Random, way: Way, server: bool) -> Tol
     let (mut reading, mut writing) = tokio::io::split(pipe);
     let (mut sent, mut got) = (Told::default(), Told::default());
     let mut random_of_reader = Random(random.next());
-    let sends = !(way == Way::TailLeft && server);
-    let reads = !(way == Way::TailLeft && !server);
+    let sends = way != Way::TailLeft || !server;
+    let reads = way != Way::TailLeft || server;
     let drops_after = match way {
         Way::Dropped => random.below(60),
         Way::InOrder | Way::TailLeft => u64::MAX,
