@@ -20,6 +20,7 @@ cargo xtask bench wine [OPTION...]
 
   --rounds N        how often everything is measured; the medians are told [default: 5]
   --seconds N       how long each measurement of GETs takes [default: 3]
+  --sessions N      how many idle sessions there are [default: 1000]
   --quick           a smoke run: one round, one second, few bytes and sessions
   --windows FOLDER  measure this folder's pipeway.exe, with its examples/load.exe and
                     examples/pipe_relay.exe, instead of building them
@@ -91,6 +92,7 @@ impl Options {
                     (options.rounds, options.seconds) = (1, 1);
                     (options.bytes, options.idle_sessions) = (16 << 20, 50);
                 }
+                "--sessions" => options.idle_sessions = u64::from(number(value()?)?),
                 "--windows" => options.windows = Some(PathBuf::from(value()?)),
                 "--markdown" => options.markdown = Some(PathBuf::from(value()?)),
                 "help" | "-h" | "--help" => return Ok(None),
@@ -309,7 +311,9 @@ mod tests {
 
     #[test]
     fn options_are_read() {
-        let options = parse("--quick --rounds 2 --windows w --markdown a.md").unwrap().unwrap();
+        let options = parse("--quick --rounds 2 --sessions 9 --windows w --markdown a.md");
+        let options = options.unwrap().unwrap();
+        assert_eq!(options.idle_sessions, 9);
         assert_eq!((options.rounds, options.seconds, options.bytes), (2, 1, 16 << 20));
         assert_eq!(options.windows, Some(PathBuf::from("w")));
         assert!(parse("--help").unwrap().is_none());

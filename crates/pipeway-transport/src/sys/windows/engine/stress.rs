@@ -22,7 +22,7 @@ use super::buffer::{LARGE_BYTES, LIVE};
 use crate::{Direction, HalfClose, PipeName};
 
 /// How many operations there are, where nothing else is asked for.
-const OPERATIONS: u64 = 100_000;
+const OPERATIONS: u64 = 50_000;
 
 /// The variable that asks for another number.
 const OPERATIONS_VARIABLE: &str = "PIPEWAY_STRESS_OPERATIONS";
