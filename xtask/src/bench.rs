@@ -12,6 +12,7 @@ mod report;
 mod settings;
 mod start;
 mod way;
+mod wine;
 mod workload;
 
 use std::io::{BufRead, BufReader, Read};
@@ -31,6 +32,7 @@ cargo xtask bench [OPTION...]
 cargo xtask bench directline [OPTION...]   DirectLine instead: `bench directline --help`
 cargo xtask bench mux [OPTION...]   the multiplexer instead: `bench mux --help`
 cargo xtask bench link [OPTION...]  links instead: `bench link --help`
+cargo xtask bench wine [OPTION...]  named pipes under Wine instead: `bench wine --help`
 
   --rounds N        how often everything is measured; the medians are told [default: 5]
   --seconds N       how long each measurement of small exchanges takes [default: 3]
@@ -51,6 +53,8 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
         Some(("directline", rest)) => return directline::run(rest),
         Some(("mux", rest)) => return mux::run(rest),
         Some(("link", rest)) => return link::run(rest),
+        // As `bench link` has it, too.
+        Some(("wine" | "--wine", rest)) => return wine::run(rest),
         _ => {}
     }
     let Some(options) = Options::parse(arguments)? else {

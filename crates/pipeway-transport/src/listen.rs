@@ -47,7 +47,7 @@ impl Default for ListenOptions {
 ///
 /// While it lives the name is held: a second listener on it fails. When it is dropped a Unix
 /// socket's file is removed, unless the service manager made it; a pipe's name becomes free when
-/// the runtime has closed the waiting instances, a moment later.
+/// the system has closed the waiting instances, a moment later.
 #[derive(Debug)]
 pub struct Listener {
     inner: Inner,

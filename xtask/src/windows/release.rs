@@ -6,9 +6,10 @@ use std::process::Command;
 use super::{BUILD_LIMIT, DEBIAN_PACKAGES, Kit, TARGET, Wine, find, finish, step};
 
 /// What is built.
-const PROGRAMS: [[&str; 4]; 2] = [
+const PROGRAMS: [[&str; 4]; 3] = [
     ["--package", "pipeway", "--bin", "pipeway"],
     ["--package", "pipeway-bridge", "--example", "load"],
+    ["--package", "pipeway-transport", "--example", "pipe_relay"],
 ];
 
 /// The programs, and the server for as long as this lives.

@@ -1,7 +1,8 @@
 //! The benchmark's upstream and its load: `cargo xtask bench` starts both as child processes.
 //!
 //! One thread and one `epoll` each, so that little of a measurement is theirs. Linux only, at Unix
-//! sockets and loopback ports; built for Windows it is the upstream at a named pipe.
+//! sockets and loopback ports; built for Windows it is the upstream at a named pipe, and the load
+//! of one.
 
 #[cfg(target_os = "linux")]
 mod address;
@@ -15,6 +16,8 @@ mod head;
 mod idle;
 #[cfg(windows)]
 mod pipe;
+#[cfg(windows)]
+mod plain;
 #[cfg(target_os = "linux")]
 mod poll;
 #[cfg(target_os = "linux")]
@@ -44,7 +47,11 @@ and a number.";
 
 #[cfg(windows)]
 const USAGE: &str = "\
-load serve ENDPOINT   the upstream at a named pipe; prints `ready`";
+load serve ENDPOINT     the upstream at a named pipe; prints `ready`
+load get PIPE SECONDS   GETs over one connection to \\\\.\\pipe\\PIPE
+load down PIPE BYTES    one answer with a body of so many bytes
+load up PIPE BYTES      one request with a body of so many bytes
+load idle PIPE COUNT    connections that do nothing until stdin ends";
 
 #[cfg(any(target_os = "linux", windows))]
 fn main() -> ExitCode {
@@ -88,7 +95,12 @@ fn run(arguments: &[&str]) -> std::io::Result<()> {
 
 #[cfg(windows)]
 fn run(arguments: &[&str]) -> std::io::Result<()> {
+    let number = |text: &str| text.parse::<u64>().map_err(std::io::Error::other);
     match *arguments {
+        ["get", pipe, seconds] => plain::get(pipe, number(seconds)?),
+        ["down", pipe, bytes] => plain::down(pipe, number(bytes)?),
+        ["up", pipe, bytes] => plain::up(pipe, number(bytes)?),
+        ["idle", pipe, connections] => plain::idle(pipe, number(connections)?),
         ["serve", endpoint] => pipe::run(endpoint),
         _ => Err(std::io::Error::other(format!("no such arguments\n\n{USAGE}"))),
     }

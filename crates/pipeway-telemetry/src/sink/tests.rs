@@ -316,13 +316,8 @@ fn each_line_tells_its_own_way_whatever_the_last_one_told() {
     for transport in hops {
         for upstream in hops {
             for (link, activated) in [(links[0], true), (links[1], false)] {
-                let told = Event {
-                    transport,
-                    upstream,
-                    link,
-                    socket_activation: activated,
-                    ..event(1)
-                };
+                let told =
+                    Event { transport, upstream, link, socket_activation: activated, ..event(1) };
                 for _ in 0..2 {
                     sink.emit(&told);
                     let line = line_rx.try_recv().unwrap();

@@ -7,6 +7,7 @@ mod connect;
 pub(crate) mod console;
 mod descriptor;
 mod ending;
+mod engine;
 #[cfg(feature = "child")]
 pub(crate) mod fifo;
 mod listen;

@@ -1,35 +1,36 @@
-//! The engine of named pipes: instances, streams and their I/O. Nothing outside this file knows
-//! which runtime's pipes these are.
+//! Named pipes: instances, streams and what messages of no bytes mean. The input and output itself
+//! is the [engine](super::engine)'s.
 
 // Pipes are made and looked at through raw handles.
 #![allow(unsafe_code)]
 
-use std::cell::RefCell;
 use std::io::{self, IoSlice};
-use std::os::windows::io::{
-    AsHandle, AsRawHandle, BorrowedHandle, FromRawHandle, IntoRawHandle, OwnedHandle,
-};
-use std::pin::{Pin, pin};
+use std::os::windows::io::{AsHandle, AsRawHandle, BorrowedHandle, FromRawHandle, OwnedHandle};
+use std::pin::Pin;
 use std::ptr::{null, null_mut};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::windows::named_pipe::{NamedPipeClient, NamedPipeServer, PipeMode, ServerOptions};
+use tokio::task::coop;
 use windows_sys::Win32::Foundation::{
-    ERROR_BROKEN_PIPE, ERROR_NO_DATA, ERROR_PIPE_NOT_CONNECTED, ERROR_SEM_TIMEOUT,
-    INVALID_HANDLE_VALUE,
+    ERROR_BROKEN_PIPE, ERROR_NO_DATA, ERROR_PIPE_CONNECTED, ERROR_PIPE_NOT_CONNECTED,
+    ERROR_SEM_TIMEOUT, HANDLE, INVALID_HANDLE_VALUE,
 };
 use windows_sys::Win32::Storage::FileSystem::{
-    CreateFileW, FILE_FLAG_OVERLAPPED, FILE_READ_ATTRIBUTES, OPEN_EXISTING, READ_CONTROL,
-    SECURITY_ANONYMOUS, SECURITY_IDENTIFICATION, SECURITY_SQOS_PRESENT,
+    CreateFileW, FILE_FLAG_FIRST_PIPE_INSTANCE, FILE_FLAG_OVERLAPPED, FILE_READ_ATTRIBUTES,
+    OPEN_EXISTING, PIPE_ACCESS_DUPLEX, READ_CONTROL, SECURITY_ANONYMOUS, SECURITY_IDENTIFICATION,
+    SECURITY_SQOS_PRESENT,
 };
 use windows_sys::Win32::System::Pipes::{
-    NMPWAIT_NOWAIT, PIPE_READMODE_MESSAGE, PIPE_WAIT, PeekNamedPipe, SetNamedPipeHandleState,
-    WaitNamedPipeW,
+    ConnectNamedPipe, CreateNamedPipeW, GetNamedPipeInfo, NMPWAIT_NOWAIT, PIPE_READMODE_BYTE,
+    PIPE_READMODE_MESSAGE, PIPE_REJECT_REMOTE_CLIENTS, PIPE_TYPE_BYTE, PIPE_TYPE_MESSAGE,
+    PIPE_UNLIMITED_INSTANCES, PIPE_WAIT, PeekNamedPipe, SetNamedPipeHandleState, WaitNamedPipeW,
 };
 
 use super::ending::Ending;
+use super::engine::{Operation, Phase, Read, Reader, Writer, associate};
 use super::security::{Descriptor, wide};
 use crate::stream::Probe;
 use crate::{Direction, HalfClose, PipeName};
@@ -48,22 +49,13 @@ const WRITER_ACCESS: u32 = 0x0012_0192;
 /// The system's buffer for each direction, in bytes.
 const BUFFER_BYTES: u32 = 64 * 1024;
 
-/// The most that one write hands over: the runtime copies what it is given.
-const WRITE_BYTES_MAX: usize = 64 * 1024;
-
-thread_local! {
-    /// Where parts are put together that are written at once.
-    static GATHERED: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(WRITE_BYTES_MAX));
-}
-
-/// After so many reads of nothing from a pipe whose other end is gone, it is the end.
-const NOTHINGS_MAX: u32 = 16;
-
 /// An instance of a pipe that no client was handed over from yet.
 #[derive(Debug)]
 pub(super) struct Instance {
-    server: NamedPipeServer,
-    half_close: HalfClose,
+    handle: Arc<OwnedHandle>,
+    /// The wait for a client.
+    operation: Arc<Operation>,
+    kind: Kind,
 }
 
 impl Instance {
@@ -74,61 +66,85 @@ impl Instance {
         descriptor: &Descriptor,
         half_close: HalfClose,
     ) -> io::Result<Instance> {
-        let mut attributes = descriptor.attributes();
-        let mut options = ServerOptions::new();
-        options
-            .first_pipe_instance(first)
-            .reject_remote_clients(true)
-            .in_buffer_size(BUFFER_BYTES)
-            .out_buffer_size(BUFFER_BYTES);
-        if half_close == HalfClose::Message {
+        let (kind, mode) = match half_close {
             // It is read by messages too: a read by bytes goes on beyond a message of no bytes as
             // if there were none.
-            options.pipe_mode(PipeMode::Message);
-        }
-        // SAFETY: `attributes` is a valid SECURITY_ATTRIBUTES whose descriptor lives as long as
-        // `descriptor`, both beyond the call.
-        let server = unsafe {
-            options.create_with_security_attributes_raw(name.path(), (&raw mut attributes).cast())
-        }?;
-        Ok(Instance { server, half_close })
+            HalfClose::Message => (Kind::Halves, PIPE_TYPE_MESSAGE | PIPE_READMODE_MESSAGE),
+            HalfClose::Auto | HalfClose::None => (Kind::Bytes, PIPE_TYPE_BYTE | PIPE_READMODE_BYTE),
+        };
+        let only = if first { FILE_FLAG_FIRST_PIPE_INSTANCE } else { 0 };
+        let attributes = descriptor.attributes();
+        let path = wide(&name.path());
+        // SAFETY: `path` is NUL-terminated and `attributes` valid, with a descriptor that lives as
+        // long as `descriptor`; all three live through the call.
+        let handle = unsafe {
+            CreateNamedPipeW(
+                path.as_ptr(),
+                PIPE_ACCESS_DUPLEX | FILE_FLAG_OVERLAPPED | only,
+                mode | PIPE_WAIT | PIPE_REJECT_REMOTE_CLIENTS,
+                PIPE_UNLIMITED_INSTANCES,
+                BUFFER_BYTES,
+                BUFFER_BYTES,
+                0,
+                &raw const attributes,
+            )
+        };
+        let handle = owned(handle)?;
+        associate(handle.as_handle(), kind.skips())?;
+        Ok(Instance { handle: Arc::new(handle), operation: Operation::new(), kind })
     }
 
-    /// Waits for a client.
+    /// Waits for a client. Cancel safe.
     pub(super) fn poll_connect(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
-            // A future of `connect` forgets its waker when it is dropped, so it is only asked
-            // how things stand; the write readiness that it waits for keeps the waker.
-            let mut idle = Context::from_waker(Waker::noop());
-            if let Poll::Ready(connected) = pin!(self.server.connect()).poll(&mut idle) {
-                return Poll::Ready(connected);
+        let mut state = self.operation.lock();
+        if state.phase() == Phase::Idle {
+            let handle = self.handle.as_raw_handle();
+            // SAFETY: the handle is open and associated with the port; there is no memory but the
+            // operation's own.
+            unsafe {
+                self.operation.start(&mut state, self.kind.skips(), |overlapped| {
+                    ConnectNamedPipe(handle, overlapped)
+                });
             }
-            ready!(self.server.poll_write_ready(cx))?;
+        }
+        match state.phase() {
+            // One that came before it was waited for, and one that has gone again.
+            Phase::Done(Ok(_) | Err(ERROR_PIPE_CONNECTED | ERROR_NO_DATA)) => Poll::Ready(Ok(())),
+            Phase::Done(Err(error)) => Poll::Ready(Err(io::Error::from_raw_os_error(error as i32))),
+            Phase::Idle | Phase::InFlight => {
+                state.wait(cx);
+                Poll::Pending
+            }
         }
     }
 
     /// The connection, once a client is there.
     pub(super) fn into_pipe(self) -> Pipe {
-        let kind = match self.half_close {
-            HalfClose::Message => Kind::Halves,
-            HalfClose::Auto | HalfClose::None => Kind::Bytes,
-        };
-        Pipe::new(End::Server(self.server), kind, Direction::Both)
+        let kind = self.kind;
+        Pipe::new(Arc::clone(&self.handle), kind, Direction::Both)
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        self.operation.abandon(&self.handle);
     }
 }
 
 impl AsHandle for Instance {
     fn as_handle(&self) -> BorrowedHandle<'_> {
-        self.server.as_handle()
+        self.handle.as_handle()
     }
 }
 
 /// One connection over a pipe.
 #[derive(Debug)]
 pub(crate) struct Pipe {
-    // Before the end, so that nothing holds the handle any more when that is closed.
+    // Before the rest, so that nothing holds the handle any more when that is closed.
     ending: Ending,
-    end: End,
+    reader: Reader,
+    writer: Writer,
+    handle: Arc<OwnedHandle>,
     kind: Kind,
     direction: Direction,
     /// Whether the end of the stream was read.
@@ -138,7 +154,7 @@ pub(crate) struct Pipe {
 /// What messages of no bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// There are none: the pipe is of byte type.
+    /// Nothing: the pipe is of byte type, and has no messages.
     Bytes,
     /// Each is the end of its direction.
     Halves,
@@ -146,10 +162,13 @@ enum Kind {
     Messages,
 }
 
-#[derive(Debug)]
-enum End {
-    Server(NamedPipeServer),
-    Client(NamedPipeClient),
+impl Kind {
+    /// Whether the port is spared what ends at once. A read that ends at once with a part of a
+    /// message is neither a success nor a failure to the system, which does not say whether that
+    /// goes to the port.
+    fn skips(self) -> bool {
+        self == Kind::Bytes
+    }
 }
 
 impl Pipe {
@@ -170,28 +189,40 @@ impl Pipe {
             access,
             FILE_FLAG_OVERLAPPED | SECURITY_SQOS_PRESENT | SECURITY_IDENTIFICATION,
         )?;
-        // SAFETY: an open pipe, made for overlapped I/O, that nobody else owns.
-        let client = unsafe { NamedPipeClient::from_raw_handle(handle.into_raw_handle()) }?;
-        if client.info()?.mode == PipeMode::Byte {
-            return Ok(Pipe::new(End::Client(client), Kind::Bytes, direction));
-        }
-        if direction != Direction::WriteOnly {
-            read_by_messages(client.as_handle())?;
-        }
         let kind = match half_close {
+            _ if !is_of_messages(handle.as_handle())? => Kind::Bytes,
             HalfClose::Auto | HalfClose::Message => Kind::Halves,
             HalfClose::None => Kind::Messages,
         };
-        Ok(Pipe::new(End::Client(client), kind, direction))
+        if kind != Kind::Bytes && direction != Direction::WriteOnly {
+            read_by_messages(handle.as_handle())?;
+        }
+        associate(handle.as_handle(), kind.skips())?;
+        Ok(Pipe::new(Arc::new(handle), kind, direction))
     }
 
-    fn new(end: End, kind: Kind, direction: Direction) -> Pipe {
-        Pipe {
+    /// The handle is associated with the engine's port.
+    fn new(handle: Arc<OwnedHandle>, kind: Kind, direction: Direction) -> Pipe {
+        let reader = Reader::new(Arc::clone(&handle), kind.skips());
+        let writer = Writer::new(Arc::clone(&handle), kind.skips());
+        let pipe = Pipe {
             ending: Ending::Open { written: false },
-            end,
+            reader,
+            writer,
+            handle,
             kind,
             direction,
             ended: AtomicBool::new(false),
+        };
+        pipe.read_ahead();
+        pipe
+    }
+
+    /// The end of a direction can't be looked at in the system's buffer, and who sends it waits
+    /// until what stands before it is read: so what tells the end is read ahead.
+    fn read_ahead(&self) {
+        if self.kind == Kind::Halves && self.direction != Direction::WriteOnly {
+            self.reader.read_ahead();
         }
     }
 
@@ -205,8 +236,8 @@ impl Pipe {
         self.kind == Kind::Halves
     }
 
-    /// What the other end has done. Closed, with a tail that the runtime has already taken over
-    /// but nobody has read, counts as closed.
+    /// What the other end has done. Closed, with a tail that was read ahead but that nobody has
+    /// asked for, counts as closed.
     pub(super) fn probe(&self) -> Probe {
         if self.ended.load(Ordering::Relaxed) {
             return Probe::Closed;
@@ -215,28 +246,20 @@ impl Pipe {
         if self.direction == Direction::WriteOnly {
             return Probe::Quiet;
         }
-        // The runtime reads ahead: what it holds is not in the system's buffer any more. A read
-        // of no bytes succeeds where it holds something, the end included.
-        let held = self.holds();
-        match (self.peek(), held) {
-            (None, _) => Probe::Closed,
-            // What was held and is no more was a message of no bytes, which such a read takes.
-            (_, true) if self.kind == Kind::Halves && !self.holds() => {
-                self.ended.store(true, Ordering::Relaxed);
-                Probe::Closed
-            }
-            (_, true) => Probe::Data,
-            (Some(waiting), _) if waiting > 0 => Probe::Data,
+        let waiting = self.peek();
+        // After the look, so that what was read in between is not missed.
+        match (self.reader.held(), waiting) {
+            (Some(Err(_)), _) | (_, None) => Probe::Closed,
+            (Some(Ok(0)), _) if self.kind == Kind::Halves => Probe::Closed,
+            (Some(Ok(1..)), _) | (_, Some(1..)) => Probe::Data,
             _ => Probe::Quiet,
         }
     }
 
-    /// Whether the runtime holds something that was not read yet. A message of no bytes is taken.
-    fn holds(&self) -> bool {
-        match &self.end {
-            End::Server(server) => server.try_read(&mut []).is_ok(),
-            End::Client(client) => client.try_read(&mut []).is_ok(),
-        }
+    /// Whether a read has a large buffer.
+    #[cfg(test)]
+    pub(super) fn has_large_buffer(&self) -> bool {
+        self.reader.place().lock().has_large_buffer()
     }
 
     /// How many bytes wait in the system's buffer; `None` if the other end is gone and they are
@@ -267,12 +290,7 @@ impl Pipe {
     /// Writes what there is room for, beside others that write to the same pipe.
     #[cfg(feature = "child")]
     pub(super) fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
-        let part = &buf[..buf.len().min(WRITE_BYTES_MAX)];
-        let written = match &self.end {
-            End::Server(server) => server.try_write(part),
-            End::Client(client) => client.try_write(part),
-        };
-        written.map_err(broken)
+        self.writer.try_write(buf).map_err(broken)
     }
 
     /// As [`AsyncWrite::poll_write`]; for one of those who write to the same pipe, the others use
@@ -283,53 +301,36 @@ impl Pipe {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(match &self.end {
-                End::Server(server) => server.poll_write_ready(cx),
-                End::Client(client) => client.poll_write_ready(cx),
-            })?;
-            match self.try_write(buf) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                written => return Poll::Ready(written),
-            }
-        }
+        self.poll_write_parts(cx, &[IoSlice::new(buf)])
     }
 
     /// Writes a few bytes as soon as there is room. Cancel safe.
     #[cfg(feature = "child")]
     pub(super) async fn write_beside(&self, buf: &[u8]) -> io::Result<usize> {
-        loop {
-            match &self.end {
-                End::Server(server) => server.writable().await?,
-                End::Client(client) => client.writable().await?,
-            }
-            match self.try_write(buf) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                written => return written,
-            }
-        }
+        std::future::poll_fn(|cx| self.poll_write_shared(cx, buf)).await
     }
 
-    fn poll_write_some(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.end {
-            End::Server(server) => Pin::new(server).poll_write(cx, buf),
-            End::Client(client) => Pin::new(client).poll_write(cx, buf),
-        }
+    fn poll_write_parts(
+        &self,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let budget = ready!(coop::poll_proceed(cx));
+        let written = ready!(self.writer.poll_write(cx, parts));
+        budget.made_progress();
+        Poll::Ready(written.map_err(broken))
     }
 }
 
-impl AsHandle for End {
-    fn as_handle(&self) -> BorrowedHandle<'_> {
-        match self {
-            End::Server(server) => server.as_handle(),
-            End::Client(client) => client.as_handle(),
-        }
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        self.writer.leave(&self.reader);
     }
 }
 
 impl AsHandle for Pipe {
     fn as_handle(&self) -> BorrowedHandle<'_> {
-        self.end.as_handle()
+        self.handle.as_handle()
     }
 }
 
@@ -339,27 +340,22 @@ impl AsyncRead for Pipe {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.ended.load(Ordering::Relaxed) || buf.remaining() == 0 {
+        let this = &mut *self;
+        if this.ended.load(Ordering::Relaxed) || buf.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
-        let before = buf.filled().len();
-        let mut nothings = 0;
+        let budget = ready!(coop::poll_proceed(cx));
         loop {
-            let read = ready!(match &mut self.end {
-                End::Server(server) => Pin::new(server).poll_read(cx, buf),
-                End::Client(client) => Pin::new(client).poll_read(cx, buf),
-            });
-            match read {
-                Ok(()) if buf.filled().len() > before => {}
-                // A message of no bytes, or the end, which the runtime tells alike, and again and
-                // again. What was sent before the other end closed may be held already.
-                Ok(()) if self.kind == Kind::Messages && nothings < NOTHINGS_MAX => {
-                    nothings = if self.peek().is_some() { 0 } else { nothings + 1 };
-                    continue;
+            match ready!(this.reader.poll_read(cx, buf)) {
+                Ok(Read::Bytes) => this.read_ahead(),
+                Ok(Read::Nothing) if this.kind == Kind::Halves => {
+                    this.ended.store(true, Ordering::Relaxed);
                 }
+                Ok(Read::Nothing) => continue,
                 Err(error) if !is_gone(&error) => return Poll::Ready(Err(error)),
-                Ok(()) | Err(_) => self.ended.store(true, Ordering::Relaxed),
+                Err(_) => this.ended.store(true, Ordering::Relaxed),
             }
+            budget.made_progress();
             return Poll::Ready(Ok(()));
         }
     }
@@ -367,46 +363,28 @@ impl AsyncRead for Pipe {
 
 impl AsyncWrite for Pipe {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+    }
+
+    /// The parts are one write to the system, and so one message.
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         // Nothing, written, would be the end.
-        if buf.is_empty() && self.kind != Kind::Bytes {
+        if bufs.iter().all(|part| part.is_empty()) {
             return Poll::Ready(Ok(0));
         }
         let Ending::Open { written } = &mut self.ending else {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         };
         *written = true;
-        let part = &buf[..buf.len().min(WRITE_BYTES_MAX)];
-        self.poll_write_some(cx, part).map_err(broken)
-    }
-
-    /// The runtime would write the first part alone, and each write is a message to the system.
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let mut parts = bufs.iter().filter(|part| !part.is_empty());
-        let first: &[u8] = parts.next().map_or(&[], |part| part);
-        if first.len() >= WRITE_BYTES_MAX || parts.next().is_none() {
-            return self.poll_write(cx, first);
-        }
-        // So that nothing is put together in vain.
-        ready!(match &self.end {
-            End::Server(server) => server.poll_write_ready(cx),
-            End::Client(client) => client.poll_write_ready(cx),
-        })?;
-        GATHERED.with_borrow_mut(|gathered| {
-            gathered.clear();
-            for part in bufs {
-                let room = WRITE_BYTES_MAX - gathered.len();
-                gathered.extend_from_slice(&part[..part.len().min(room)]);
-            }
-            self.as_mut().poll_write(cx, gathered)
-        })
+        self.poll_write_parts(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -427,13 +405,11 @@ impl AsyncWrite for Pipe {
             return Poll::Ready(Ok(()));
         }
         let ended = match this.kind {
-            // The runtime takes one write at a time and reports it done before it is. A write of
-            // no bytes changes nothing on a byte-type pipe, and its turn comes after the last one.
-            Kind::Bytes => ready!(this.poll_write_some(cx, &[])).map(|_| ()),
-            Kind::Messages => ready!(this.ending.poll_taken(cx, this.end.as_handle())),
+            Kind::Bytes => ready!(this.writer.poll_taken_over(cx)),
+            Kind::Messages => ready!(this.ending.poll_taken(cx, this.handle.as_handle())),
             Kind::Halves if matches!(this.ending, Ending::Told) => return Poll::Ready(Ok(())),
-            Kind::Halves => match ready!(this.ending.poll_taken(cx, this.end.as_handle())) {
-                Ok(()) => ready!(this.poll_write_some(cx, &[])).map(|_| ()),
+            Kind::Halves => match ready!(this.ending.poll_taken(cx, this.handle.as_handle())) {
+                Ok(()) => ready!(this.writer.poll_write(cx, &[])).map(|_| ()),
                 Err(error) => Err(error),
             },
         };
@@ -447,6 +423,17 @@ impl AsyncWrite for Pipe {
             _ => Poll::Ready(Ok(())),
         }
     }
+}
+
+/// Whether a pipe is of message type.
+fn is_of_messages(pipe: BorrowedHandle<'_>) -> io::Result<bool> {
+    let mut flags = 0;
+    // SAFETY: the handle is open as long as the borrow; `flags` is a valid place to write to, and
+    // what is not asked for is null.
+    let told = unsafe {
+        GetNamedPipeInfo(pipe.as_raw_handle(), &raw mut flags, null_mut(), null_mut(), null_mut())
+    };
+    if told == 0 { Err(io::Error::last_os_error()) } else { Ok(flags & PIPE_TYPE_MESSAGE != 0) }
 }
 
 /// Makes each read of a message-type pipe end with its message.
@@ -483,6 +470,11 @@ fn open(name: &PipeName, access: u32, flags: u32) -> io::Result<OwnedHandle> {
     // that is not inherited.
     let handle =
         unsafe { CreateFileW(path.as_ptr(), access, 0, null(), OPEN_EXISTING, flags, null_mut()) };
+    owned(handle)
+}
+
+/// What a call that makes a handle has returned.
+fn owned(handle: HANDLE) -> io::Result<OwnedHandle> {
     if handle == INVALID_HANDLE_VALUE {
         return Err(io::Error::last_os_error());
     }
