@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::ops::Deref;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
@@ -123,12 +123,15 @@ impl Shared {
         self.pool.close();
     }
 
-    /// Runs a session, and wakes it at each stage; `None` if everything must end before it has.
-    pub(crate) async fn unless_cut<T>(&self, session: impl Future<Output = T>) -> Option<T> {
+    /// Runs a session, and wakes it at each stage; `None` if everything must end before it has. It
+    /// is lent, since one that were given would have a second place in what awaits this.
+    pub(crate) async fn unless_cut<T>(
+        &self,
+        mut session: Pin<&mut impl Future<Output = T>>,
+    ) -> Option<T> {
         let mut stage_rx = self.stage_tx.subscribe();
         // An error is a bridge that is gone.
         let mut cut = pin!(stage_rx.wait_for(|stage| *stage == Stage::Cut));
-        let mut session = pin!(session);
         let mut seen = None;
         poll_fn(|cx| {
             if let Poll::Ready(output) = session.as_mut().poll(cx) {
