@@ -11,9 +11,7 @@ use crate::buffer::Expect;
 use crate::chunked::ChunkError;
 use crate::conn::{Conn, Outgoing, Turn};
 use crate::deadline::Deadline;
-use crate::head::{
-    Framing, HeadSearch, RequestHead, ResponseStyle, body_too_large, parse_response, write_response,
-};
+use crate::head::{Framing, HeadSearch, RequestHead, ResponseStyle, body_too_large, pass_response};
 use crate::respond::{Kind, Refusal};
 use crate::splicing::{Spliced, Splicing};
 use crate::{Limits, Timeouts};
@@ -556,7 +554,41 @@ impl Exchange {
         let input = upstream.input.bytes();
         let protocol = |what| Outcome::Failed(Failure::protocol(what));
         let head = if self.search.may_be_whole(input) {
-            parse_response(input, limits.max_headers, self.request.is_head).map_err(protocol)?
+            let (is_head, is_http11) = (self.request.is_head, self.request.is_http11);
+            let out = &mut self.to_client.bytes;
+            pass_response(input, limits.max_headers, is_head, out, |head| {
+                if head.length > limits.max_head_bytes {
+                    return Err("its head is too large");
+                }
+                let upgrade = head.status == 101;
+                if upgrade && !(self.request.upgrade && self.up == Up::Done) {
+                    return Err("it switches protocols, and nobody asked it to");
+                }
+                let interim = head.status < 200 && !upgrade;
+                if !interim {
+                    let early = self.up != Up::Done;
+                    let delimited =
+                        is_http11 || !matches!(head.body, Framing::Chunked | Framing::UntilClose);
+                    self.close = !self.request.keep_alive
+                        || frame.draining
+                        || client.is_exhausted()
+                        || !delimited
+                        || (early
+                            && (head.status >= 400 || !head.keep_alive || self.up == Up::Dropping));
+                    self.upstream_keeps = head.keep_alive;
+                    self.status = Some(head.status);
+                    self.answer_body = Body::of_answer(head.body, limits.max_head_bytes, is_http11);
+                    self.down = if upgrade { Down::Upgraded } else { Down::Body };
+                }
+                // HTTP/1.0 knows no interim answers.
+                Ok((!interim || is_http11).then_some(ResponseStyle {
+                    is_http11,
+                    close: self.close,
+                    tell_keep_alive: !is_http11,
+                    upgrade,
+                }))
+            })
+            .map_err(protocol)?
         } else {
             None
         };
@@ -566,41 +598,7 @@ impl Exchange {
             }
             return Ok(false);
         };
-        if head.length > limits.max_head_bytes {
-            return Err(protocol("its head is too large"));
-        }
         self.search.reset();
-        let is_http11 = self.request.is_http11;
-        let upgrade = head.status == 101;
-        if upgrade && !(self.request.upgrade && self.up == Up::Done) {
-            return Err(protocol("it switches protocols, and nobody asked it to"));
-        }
-        let interim = head.status < 200 && !upgrade;
-        if !interim {
-            let early = self.up != Up::Done;
-            let delimited =
-                is_http11 || !matches!(head.body, Framing::Chunked | Framing::UntilClose);
-            self.close = !self.request.keep_alive
-                || frame.draining
-                || client.is_exhausted()
-                || !delimited
-                || (early && (head.status >= 400 || !head.keep_alive || self.up == Up::Dropping));
-            self.upstream_keeps = head.keep_alive;
-            self.status = Some(head.status);
-            self.answer_body = Body::of_answer(head.body, limits.max_head_bytes, is_http11);
-            self.down = if upgrade { Down::Upgraded } else { Down::Body };
-        }
-        // HTTP/1.0 knows no interim answers.
-        if !interim || is_http11 {
-            let style = ResponseStyle {
-                is_http11,
-                close: self.close,
-                tell_keep_alive: !is_http11,
-                upgrade,
-            };
-            write_response(input, limits.max_headers, &head, style, &mut self.to_client.bytes)
-                .map_err(protocol)?;
-        }
         upstream.input.consume(head.length);
         if self.down == Down::Body && !upstream.input.is_empty() {
             let taken = self.answer_body.take(&mut upstream.input, &mut self.to_client);

@@ -6,8 +6,7 @@ pub use crate::head::Framing;
 
 use crate::Policy;
 use crate::head::{
-    HeadSearch, RequestRules, RequestText, ResponseStyle, parse_request, parse_response,
-    write_response,
+    HeadSearch, RequestRules, RequestText, ResponseStyle, parse_request, pass_response,
 };
 use crate::policy::PolicyRules;
 
@@ -110,10 +109,12 @@ pub struct Answer {
 /// Reads the head of an answer at the start of `input`, and writes it for a client of HTTP/1.1 or
 /// 1.0. `None` where it is not whole, or malformed.
 pub fn answer(input: &[u8], to_head: bool, is_http11: bool, max_headers: usize) -> Option<Answer> {
-    let head = parse_response(input, max_headers, to_head).ok()??;
     let mut passed = Vec::new();
-    let upgrade = head.status == 101;
-    let style = ResponseStyle { is_http11, close: false, tell_keep_alive: !is_http11, upgrade };
-    write_response(input, max_headers, &head, style, &mut passed).ok()?;
+    let head = pass_response(input, max_headers, to_head, &mut passed, |head| {
+        let upgrade = head.status == 101;
+        let style = ResponseStyle { is_http11, close: false, tell_keep_alive: !is_http11, upgrade };
+        Ok(Some(style))
+    });
+    let head = head.ok()??;
     Some(Answer { length: head.length, status: head.status, framing: head.body, passed })
 }

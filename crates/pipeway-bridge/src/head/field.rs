@@ -1,5 +1,7 @@
 //! Header fields that a proxy must know (RFC 9110, section 7.6.1).
 
+use httparse::Header;
+
 /// What a field is to a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Field {
@@ -24,7 +26,7 @@ pub(super) enum Field {
 }
 
 /// Finds out what the field `name` is.
-pub(super) fn classify(name: &str) -> Field {
+fn classify(name: &str) -> Field {
     let is = |known: &str| name.eq_ignore_ascii_case(known);
     match name.len() {
         2 if is("te") => Field::Te,
@@ -45,6 +47,35 @@ pub(super) fn classify(name: &str) -> Field {
         19 if is("proxy-authorization") => Field::HopByHop,
         12.. if name.as_bytes()[..12].eq_ignore_ascii_case(b"x-forwarded-") => Field::Forwarded,
         _ => Field::Other,
+    }
+}
+
+/// As many fields as are told apart without asking the allocator.
+const FEW: usize = 32;
+
+/// What each field of a head is, in their order: found out once, and asked for more often.
+#[derive(Debug)]
+pub(super) struct Kinds {
+    few: [Field; FEW],
+    rest: Vec<Field>,
+}
+
+impl Kinds {
+    pub(super) fn of(headers: &[Header<'_>]) -> Self {
+        let mut few = [Field::Other; FEW];
+        for (kind, header) in few.iter_mut().zip(headers) {
+            *kind = classify(header.name);
+        }
+        let rest = headers.get(FEW..).unwrap_or_default();
+        Kinds { few, rest: rest.iter().map(|header| classify(header.name)).collect() }
+    }
+
+    /// `headers`, which are those that this is of, each with what it is.
+    pub(super) fn with<'h, 'a>(
+        &'h self,
+        headers: &'h [Header<'a>],
+    ) -> impl Iterator<Item = (Field, &'h Header<'a>)> {
+        self.few.iter().chain(&self.rest).copied().zip(headers)
     }
 }
 
@@ -116,6 +147,20 @@ mod tests {
         assert_eq!(classify("x-forwarded-"), Field::Forwarded);
         assert_eq!(classify("x-forward"), Field::Other);
         assert_eq!(classify("proxy-authorization"), Field::HopByHop);
+    }
+
+    #[test]
+    fn each_of_many_fields_is_told_apart() {
+        for count in [0, 1, FEW - 1, FEW, FEW + 1, 3 * FEW] {
+            let names = ["Host", "X-Other", "upgrade"];
+            let header = |at: usize| Header { name: names[at % 3], value: b"x" };
+            let headers: Vec<_> = (0..count).map(header).collect();
+            let kinds = Kinds::of(&headers);
+            assert_eq!(kinds.with(&headers).count(), count);
+            for (kind, header) in kinds.with(&headers) {
+                assert_eq!(kind, classify(header.name));
+            }
+        }
     }
 
     #[test]

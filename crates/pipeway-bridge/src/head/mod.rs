@@ -8,7 +8,7 @@ pub(crate) use request::{
     Refused, RequestHead, RequestRules, RequestText, body_too_large, is_loopback_name,
     parse_request,
 };
-pub(crate) use response::{ResponseStyle, parse_response, write_response};
+pub(crate) use response::{ResponseStyle, pass_response};
 
 /// How a body's end is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,10 +1,12 @@
 //! The head of a request.
 
-use httparse::{EMPTY_HEADER, Header, Status};
+use std::mem::MaybeUninit;
+
+use httparse::{Header, Status};
 use pipeway_telemetry::TraceContext;
 
 use super::Framing;
-use super::field::{self, Connection, Field, classify, content_length, elements};
+use super::field::{self, Connection, Field, Kinds, content_length, elements};
 use crate::policy::{PolicyRules, Target};
 use crate::respond::{Kind, Refusal};
 use pipeway_transport::Token;
@@ -103,23 +105,23 @@ pub(crate) fn parse_request(
     text: Option<&mut RequestText>,
 ) -> Result<Option<RequestHead>, Box<Refused>> {
     if rules.max_headers <= HEADERS_ON_STACK {
-        let mut headers = [EMPTY_HEADER; HEADERS_ON_STACK];
+        let mut headers = [const { MaybeUninit::uninit() }; HEADERS_ON_STACK];
         parse_with(input, &mut headers[..rules.max_headers], rules, out, text)
     } else {
-        let mut headers = vec![EMPTY_HEADER; rules.max_headers];
+        let mut headers = vec![MaybeUninit::uninit(); rules.max_headers];
         parse_with(input, &mut headers, rules, out, text)
     }
 }
 
 fn parse_with<'a>(
     input: &'a [u8],
-    headers: &mut [Header<'a>],
+    headers: &mut [MaybeUninit<Header<'a>>],
     rules: &RequestRules,
     out: &mut Vec<u8>,
     text: Option<&mut RequestText>,
 ) -> Result<Option<RequestHead>, Box<Refused>> {
-    let mut request = httparse::Request::new(headers);
-    let length = match request.parse(input) {
+    let mut request = httparse::Request::new(&mut []);
+    let length = match request.parse_with_uninit_headers(input, headers) {
         Ok(Status::Complete(length)) => length,
         Ok(Status::Partial) => return Ok(None),
         Err(error) => return Err(Box::new(Refused::fatal(parse_error(input, error)))),
@@ -128,12 +130,13 @@ fn parse_with<'a>(
     let target = request.path.expect("a complete request has a target");
     let is_http11 = request.version == Some(1);
     let is_head = method == "HEAD";
+    let kinds = Kinds::of(request.headers);
     if let Some(text) = text {
         text.method.push_str(method);
         text.target.push_str(target);
         text.is_http11 = is_http11;
-        for header in request.headers.iter() {
-            match classify(header.name) {
+        for (kind, header) in kinds.with(request.headers) {
+            match kind {
                 Field::UserAgent => text.user_agent = Some(header.value.to_vec()),
                 Field::Upgrade => {
                     text.upgrade = Some(String::from_utf8_lossy(header.value).into_owned());
@@ -142,7 +145,7 @@ fn parse_with<'a>(
             }
         }
     }
-    let fields = match Fields::read(request.headers, is_http11) {
+    let fields = match Fields::read(kinds.with(request.headers), is_http11) {
         Ok(fields) => fields,
         Err(refusal) => return Err(Box::new(Refused { refusal, is_head, resume_at: None })),
     };
@@ -176,7 +179,7 @@ fn parse_with<'a>(
     };
     let passage = Passage { upgrade, trace, keep_state: parent.is_some() };
     out.reserve(length + ADDED);
-    write_head(out, method, &target, request.headers, &fields, rules, &passage);
+    write_head(out, method, &target, kinds.with(request.headers), &fields, rules, &passage);
     Ok(Some(RequestHead {
         length,
         is_head,
@@ -214,7 +217,13 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    fn read(headers: &[Header<'a>], is_http11: bool) -> Result<Self, Refusal> {
+    fn read<'h>(
+        headers: impl Iterator<Item = (Field, &'h Header<'a>)>,
+        is_http11: bool,
+    ) -> Result<Self, Refusal>
+    where
+        'a: 'h,
+    {
         let bad = |message: &'static str, hint: &'static str| {
             Err(Refusal::new(Kind::BadRequest, message, hint))
         };
@@ -230,8 +239,8 @@ impl<'a> Fields<'a> {
             traceparents: 0,
         };
         let (mut length, mut chunked) = (None, false);
-        for header in headers {
-            match classify(header.name) {
+        for (kind, header) in headers {
+            match kind {
                 Field::Connection => fields.connection.read(header.value),
                 Field::ContentLength => {
                     if length.is_some() {
@@ -370,11 +379,11 @@ struct Passage {
     keep_state: bool,
 }
 
-fn write_head(
+fn write_head<'h>(
     out: &mut Vec<u8>,
     method: &str,
     target: &Target<'_>,
-    headers: &[Header<'_>],
+    headers: impl Iterator<Item = (Field, &'h Header<'h>)>,
     fields: &Fields<'_>,
     rules: &RequestRules,
     passage: &Passage,
@@ -386,8 +395,8 @@ fn write_head(
     out.extend_from_slice(b" HTTP/1.1\r\n");
     let host = target.authority.map(str::as_bytes).or(fields.host);
     field::write(out, b"Host", rules.policy.host(host));
-    for header in headers {
-        let keep = match classify(header.name) {
+    for (kind, header) in headers {
+        let keep = match kind {
             Field::Host
             | Field::Connection
             | Field::HopByHop
@@ -408,7 +417,7 @@ fn write_head(
         if !keep {
             continue;
         }
-        if classify(header.name) == Field::Te {
+        if kind == Field::Te {
             field::write(out, header.name.as_bytes(), b"trailers");
         } else {
             field::write(out, header.name.as_bytes(), header.value);
