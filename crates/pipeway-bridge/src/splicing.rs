@@ -73,6 +73,7 @@ impl Splicing {
 
     /// Lets the system take bytes from `from`, if it is worth it. Nothing may stand before them, in
     /// this or in a buffer. An error is `from`'s.
+    #[inline]
     pub(crate) fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,
@@ -80,9 +81,21 @@ impl Splicing {
         to: &Conn,
         ahead: Ahead,
     ) -> Poll<io::Result<Spliced>> {
-        if !self.is_worth(ahead) {
-            return Poll::Ready(Ok(Spliced::Not));
+        // Small messages never come further.
+        if self.is_worth(ahead) {
+            self.poll_move(cx, from, to, ahead)
+        } else {
+            Poll::Ready(Ok(Spliced::Not))
         }
+    }
+
+    fn poll_move(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Conn,
+        to: &Conn,
+        ahead: Ahead,
+    ) -> Poll<io::Result<Spliced>> {
         if from.ended {
             return Poll::Ready(Ok(Spliced::Moved(0)));
         }
@@ -127,11 +140,16 @@ impl Splicing {
     }
 
     /// Passes on what the system has taken. An error is `to`'s.
+    #[inline]
     pub(crate) fn poll_drain(
         &mut self,
         cx: &mut Context<'_>,
         to: &mut Conn,
     ) -> Poll<io::Result<()>> {
+        if self.splice.is_none() { Poll::Ready(Ok(())) } else { self.poll_rest(cx, to) }
+    }
+
+    fn poll_rest(&mut self, cx: &mut Context<'_>, to: &mut Conn) -> Poll<io::Result<()>> {
         while let Some(splice) = self.splice.as_mut().filter(|splice| !splice.is_empty()) {
             match ready!(splice.poll_drain(cx, &to.stream))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
