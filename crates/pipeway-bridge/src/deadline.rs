@@ -17,14 +17,15 @@ pub(crate) struct Deadline {
 }
 
 impl Deadline {
-    /// Sets it to `timeout` from now; `None` takes it away.
+    /// Sets it to `timeout` from now; `None` takes it away. A duration beyond what the clock can tell
+    /// is no limit.
     pub(crate) fn set(&mut self, timeout: Option<Duration>) {
-        self.at = timeout.and_then(|timeout| later(Instant::now(), timeout));
+        self.at = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     }
 
-    /// Sets it to `timeout` from `start`, which somebody has read from the clock.
+    /// As [`set`](Self::set), from `start`, which somebody has read from the clock.
     pub(crate) fn set_from(&mut self, start: Instant, timeout: Option<Duration>) {
-        self.at = timeout.and_then(|timeout| later(start, timeout));
+        self.at = timeout.and_then(|timeout| start.checked_add(timeout));
     }
 
     /// Ready once it has passed.
@@ -42,11 +43,6 @@ impl Deadline {
             sleep.as_mut().reset(at);
         }
     }
-}
-
-/// A duration beyond what the clock can tell is no limit.
-fn later(start: Instant, timeout: Duration) -> Option<Instant> {
-    start.checked_add(timeout)
 }
 
 #[cfg(test)]

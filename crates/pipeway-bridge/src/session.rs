@@ -105,8 +105,10 @@ impl Session {
     }
 
     /// Serves the connection to its end, or until everything is cut.
-    // An `async fn` would have two places for `self`: that of the argument and that of the variable.
-    #[allow(clippy::manual_async_fn, reason = "see above")]
+    #[allow(
+        clippy::manual_async_fn,
+        reason = "an `async fn` has two places for `self`: the argument's and the variable's"
+    )]
     pub(crate) fn serve(mut self) -> impl Future<Output = ()> + Send {
         async move {
             let shared = Arc::clone(&self.accepted.shared);

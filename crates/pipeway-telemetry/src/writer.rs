@@ -19,7 +19,8 @@ pub(crate) const MAX_LINE_BYTES: usize = 256 << 10;
 /// emits more than the line does.
 const LINGER: Duration = Duration::from_millis(20);
 
-/// So much ends the collecting early: it stays in a processor's own cache until it is written.
+/// So much ends the collecting early: it fits into a processor's own cache, and waking the writer for
+/// it costs little beside it.
 const WAKE_BYTES: usize = 64 << 10;
 
 /// What the buffers keep when there is nothing to do.
