@@ -88,14 +88,14 @@ impl Connector {
     {
         options.limits.check()?;
         let telemetry = Telemetry::none();
-        let observer = options.observer.clone();
-        let client = Client::new(ReplyLimits::default(), observer, telemetry.clone());
+        let observer = &options.observer;
+        let client = Client::new(ReplyLimits::default(), observer.clone(), telemetry.clone());
         let setup = Setup {
             limits: options.limits.clone(),
             reconnect: options.reconnect,
             busy_poll: options.busy_poll,
-            observer: options.observer.clone(),
-            handler: handler(service, client.clone(), telemetry.clone()),
+            observer: observer.clone(),
+            handler: handler(service, client.clone(), telemetry.clone(), observer.clone()),
             telemetry,
         };
         let runner = Runner::new(setup, client);

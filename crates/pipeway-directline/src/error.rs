@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::StatusCode;
 
@@ -93,6 +94,8 @@ pub enum ErrorKind {
     StreamCancelled,
     /// The other end passed a limit of this end.
     LimitExceeded,
+    /// The service did not answer a request in time, or stopped in the middle of its answer's body.
+    HandlerTimedOut,
     /// More would be queued to be sent than the limit allows.
     OutgoingFull,
     /// A reply was not sent and answered in time.
@@ -136,6 +139,7 @@ impl ErrorKind {
             ErrorKind::PlatformNotSupported => code::PLATFORM_NOT_SUPPORTED,
             ErrorKind::FrameTimedOut
             | ErrorKind::Silent
+            | ErrorKind::HandlerTimedOut
             | ErrorKind::OutgoingFull
             | ErrorKind::Refused
             | ErrorKind::HttpFailed
@@ -189,6 +193,12 @@ impl Error {
         };
         let source = cause.map(|cause| Source::Error(Arc::new(cause.clone())));
         Error { source, ..Error::new(kind, "the session has ended") }
+    }
+
+    /// The service took longer than `limit` for `what`.
+    pub(crate) fn handler(what: &str, limit: Duration) -> Self {
+        let what = format!("the service {what} within {limit:?}, the limit (`handler_timeout`)");
+        Error::new(ErrorKind::HandlerTimedOut, what)
     }
 
     /// The pipes could not be made or connected.

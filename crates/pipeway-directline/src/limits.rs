@@ -98,6 +98,12 @@ pub struct Limits {
     pub frame_timeout: Duration,
     /// How long a call waits for its response, from its start. Default: 20 s.
     pub response_timeout: Duration,
+    /// How long the service may take to answer a request, with the whole body where its length is
+    /// not told, and then for each further piece of a body that is sent as it comes. Default: 300 s.
+    ///
+    /// A request that is not answered by then is answered with 504, and the service's work on it is
+    /// dropped; a body is cancelled. `None`: the service keeps a time of its own.
+    pub handler_timeout: Option<Duration>,
     /// How long the other end may take nothing while something waits to be sent. Default: 30 s.
     pub write_timeout: Duration,
     /// Whether and when silence ends the session. Default: yes for the agent, no for the connector.
@@ -125,6 +131,7 @@ impl Limits {
             trailing_timeout: Duration::from_secs(10),
             frame_timeout: Duration::from_secs(30),
             response_timeout: Duration::from_secs(20),
+            handler_timeout: Some(Duration::from_secs(300)),
             write_timeout: Duration::from_secs(30),
             watchdog: Some(Watchdog::default()),
         }
@@ -168,7 +175,7 @@ impl Limits {
         }
     }
 
-    fn times(&self) -> [Duration; 9] {
+    fn times(&self) -> [Duration; 10] {
         let watchdog = self.watchdog.unwrap_or_default();
         [
             self.parked_timeout,
@@ -177,6 +184,7 @@ impl Limits {
             self.trailing_timeout,
             self.frame_timeout,
             self.response_timeout,
+            self.handler_timeout.unwrap_or(Duration::MAX),
             self.write_timeout,
             watchdog.period,
             watchdog.silence,

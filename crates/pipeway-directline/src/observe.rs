@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::pipes::PipesError;
-use crate::{Error, Header, Warning};
+use crate::{Error, Header, Id, Warning};
 
 /// What happened to an end's sessions.
 #[derive(Debug)]
@@ -44,6 +44,15 @@ pub enum SessionEvent<'a> {
     TurnFailed {
         /// What it returned.
         error: &'a (dyn std::error::Error + Send + Sync + 'static),
+    },
+    /// The service took longer than
+    /// [`handler_timeout`](crate::Limits::handler_timeout) allows. The request was answered with 504,
+    /// or the rest of its answer's body was cancelled.
+    HandlerTimedOut {
+        /// The request's id.
+        id: Id,
+        /// What the service has not done.
+        error: &'a Error,
     },
     /// Something odd was passed over. A peer can cause as many as it likes.
     Warning(&'a Warning),

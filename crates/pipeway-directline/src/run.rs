@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use http::response::Parts;
 use http::{Request, Response, StatusCode};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -14,9 +15,9 @@ use crate::client::Client;
 use crate::message::{BodyError, Outgoing, request};
 use crate::observe::{Observer, SessionEvent};
 use crate::pipes::{Backoff, Pair, PipesError};
-use crate::session::{Handler, Session, drive};
+use crate::session::{Handler, Session, drive, within};
 use crate::telemetry::{Dispatch, Telemetry};
-use crate::{Error, ErrorKind, Limits, RequestKey};
+use crate::{Error, ErrorKind, Id, Limits, RequestKey};
 
 /// A session that lasted so long was a sound one: pauses begin anew.
 const SOUND: Duration = Duration::from_secs(10);
@@ -261,7 +262,12 @@ impl Turns {
 }
 
 /// What `service` makes of requests. `client` is given to it among their extensions.
-pub(crate) fn handler<S, B>(service: S, client: Client, telemetry: Telemetry) -> Handler
+pub(crate) fn handler<S, B>(
+    service: S,
+    client: Client,
+    telemetry: Telemetry,
+    observer: Observer,
+) -> Handler
 where
     S: tower_service::Service<Request<Body>, Response = Response<B>>
         + Clone
@@ -274,10 +280,11 @@ where
     B::Error: Into<BodyError>,
 {
     Arc::new(move |incoming, session| {
-        let (service, client) = (service.clone(), client.clone());
+        let (service, client, observer) = (service.clone(), client.clone(), observer.clone());
         let dispatch = telemetry.dispatch(&incoming.verb, &incoming.path);
         Box::pin(async move {
-            let answering = Answering { session, key: incoming.key };
+            let (id, limit) = (incoming.id, session.handler_timeout());
+            let answering = Answering { session, key: incoming.key, id, observer };
             let mut request = match request(incoming) {
                 Ok(request) => request,
                 Err(status) => {
@@ -287,45 +294,66 @@ where
             };
             request.extensions_mut().insert(client);
             let mut service = service;
+            let bytes_max = answering.session.collected_max();
             let answer = dispatch.around(async move {
-                std::future::poll_fn(|cx| service.poll_ready(cx)).await.map_err(Into::into)?;
-                service.call(request).await.map_err(Into::into)
+                let ready = std::future::poll_fn(|cx| service.poll_ready(cx)).await;
+                ready.map_err(|error| Failed::Service(error.into()))?;
+                let response = service.call(request).await;
+                let response = response.map_err(|error| Failed::Service(error.into()))?;
+                let (mut parts, body) = response.into_parts();
+                let attachments = parts.extensions.remove::<Attachments>();
+                let outgoing = Outgoing::prepare(&parts.headers, attachments, body, bytes_max);
+                Ok((outgoing.await.map_err(Failed::Body)?, parts))
             });
-            let answer: Result<_, BodyError> = answer.await;
-            match answer {
-                Ok(response) => answering.with(response, dispatch).await,
-                Err(error) => answering.failed::<S::Error>(&*error, dispatch).await,
+            match within(limit, "has not answered", answer).await {
+                Ok(Ok((outgoing, parts))) => answering.with(outgoing, parts, dispatch).await,
+                Ok(Err(Failed::Service(error))) => {
+                    answering.failed::<S::Error>(FAILED, &*error, dispatch).await;
+                }
+                Ok(Err(Failed::Body(error))) => {
+                    answering.failed::<Error>(FAILED, &error, dispatch).await;
+                }
+                Err(error) => {
+                    answering.timed_out(&error);
+                    answering.failed::<Error>(StatusCode::GATEWAY_TIMEOUT, &error, dispatch).await;
+                }
             }
         })
     })
 }
 
+/// Why there is no answer.
+enum Failed {
+    /// The service's own error.
+    Service(BodyError),
+    /// The answer's body can't be sent.
+    Body(Error),
+}
+
+/// The status of a request whose answer failed.
+const FAILED: StatusCode = StatusCode::INTERNAL_SERVER_ERROR;
+
 /// A request that gets an answer, whatever becomes of the work on it.
 struct Answering {
     session: Session,
     key: RequestKey,
+    id: Id,
+    observer: Observer,
 }
 
 impl Answering {
-    async fn with<B>(self, response: Response<B>, dispatch: Dispatch)
-    where
-        B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
-        B::Error: Into<BodyError>,
-    {
-        let (mut parts, body) = response.into_parts();
-        let attachments = parts.extensions.remove::<Attachments>();
-        let bytes_max = self.session.collected_max();
-        match Outgoing::prepare(&parts.headers, attachments, body, bytes_max).await {
+    async fn with(self, outgoing: Outgoing, parts: Parts, dispatch: Dispatch) {
+        let status = parts.status.as_u16();
+        match self.session.respond(self.key, status, outgoing).await {
+            Ok(()) => dispatch.answered(status),
             // One that was cancelled meanwhile gets no answer, and one that can't be written none
             // that is right.
-            Ok(outgoing) => {
-                let status = parts.status.as_u16();
-                match self.session.respond(self.key, status, outgoing).await {
-                    Ok(()) => dispatch.answered(status),
-                    Err(error) => dispatch.failed::<Error>(status, &error),
+            Err(error) => {
+                if error.kind() == ErrorKind::HandlerTimedOut {
+                    self.timed_out(&error);
                 }
+                dispatch.failed::<Error>(status, &error);
             }
-            Err(error) => self.failed::<Error>(&error, dispatch).await,
         }
         // Among the extensions is what lets a turn's replies go, and not before the answer.
         drop(parts);
@@ -334,11 +362,16 @@ impl Answering {
     /// Tells the other end no more than that it failed.
     async fn failed<E>(
         self,
+        status: StatusCode,
         error: &(dyn std::error::Error + Send + Sync + 'static),
         dispatch: Dispatch,
     ) {
-        self.status(StatusCode::INTERNAL_SERVER_ERROR).await;
-        dispatch.failed::<E>(StatusCode::INTERNAL_SERVER_ERROR.as_u16(), error);
+        self.status(status).await;
+        dispatch.failed::<E>(status.as_u16(), error);
+    }
+
+    fn timed_out(&self, error: &Error) {
+        self.observer.tell(&SessionEvent::HandlerTimedOut { id: self.id, error });
     }
 
     async fn status(self, status: StatusCode) {

@@ -96,14 +96,14 @@ impl Server {
         options.limits.check()?;
         options.replies.check()?;
         let telemetry = Telemetry::agent(&place);
-        let (replies, observer) = (options.replies.clone(), options.observer.clone());
-        let client = Client::new(replies, observer, telemetry.clone());
+        let (replies, observer) = (options.replies.clone(), &options.observer);
+        let client = Client::new(replies, observer.clone(), telemetry.clone());
         let setup = Setup {
             limits: options.limits.clone(),
             reconnect: options.reconnect,
             busy_poll: options.busy_poll,
-            observer: options.observer.clone(),
-            handler: handler(service, client.clone(), telemetry.clone()),
+            observer: observer.clone(),
+            handler: handler(service, client.clone(), telemetry.clone(), observer.clone()),
             telemetry,
         };
         let runner = Runner::new(setup, client);

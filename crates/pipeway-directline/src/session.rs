@@ -13,6 +13,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 pub(crate) use self::driver::drive;
 use self::state::Shared;
@@ -78,7 +79,8 @@ impl Session {
         let answer = if source.is_some() || written.is_some() {
             let mut sending = Box::pin(async {
                 if let Some((key, source)) = source {
-                    self.send_source(key, source).await?;
+                    // The call's own time runs out for it too.
+                    self.send_source(key, source, None).await?;
                 }
                 if let (Some(written), Some(last)) = (written, last) {
                     self.shared.gone(last).await;
@@ -117,17 +119,26 @@ impl Session {
             Ok::<_, Error>(keys)
         })?;
         match (body, keys.body) {
-            (Some(Sent::Source(source)), Some(key)) => self.send_source(key, source).await,
+            (Some(Sent::Source(source)), Some(key)) => {
+                self.send_source(key, source, self.handler_timeout()).await
+            }
             _ => Ok(()),
         }
     }
 
-    /// Sends a stream as its content comes; one that fails, or is given up, is cancelled.
-    async fn send_source(&self, key: StreamKey, mut source: Source) -> Result<(), Error> {
+    /// Sends a stream as its content comes; one that fails, or is given up, or takes longer than
+    /// `limit` for a piece, is cancelled.
+    async fn send_source(
+        &self,
+        key: StreamKey,
+        mut source: Source,
+        limit: Option<Duration>,
+    ) -> Result<(), Error> {
         let stream = Stream { session: self, key };
         loop {
             self.shared.room(key).await?;
-            let frame = poll_fn(|cx| source.as_mut().poll_frame(cx)).await;
+            let frame = poll_fn(|cx| source.as_mut().poll_frame(cx));
+            let frame = within(limit, "sent no more of an answer's body", frame).await?;
             let mut data = match frame {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => data,
@@ -200,6 +211,11 @@ impl Session {
         self.shared.with(|state| state.connection.limits().pace)
     }
 
+    /// How long the service may take.
+    pub(crate) fn handler_timeout(&self) -> Option<Duration> {
+        self.shared.with(|state| state.connection.limits().handler_timeout)
+    }
+
     /// The limits' bound for a body that is collected.
     pub(crate) fn collected_max(&self) -> u64 {
         self.shared.with(|state| state.connection.limits().stream_bytes_max)
@@ -267,6 +283,18 @@ impl Shared {
             })
         })
         .await
+    }
+}
+
+/// What the service does, unless it takes longer than `limit`; `what` says what it has failed to do.
+pub(crate) async fn within<T>(
+    limit: Option<Duration>,
+    what: &str,
+    work: impl Future<Output = T>,
+) -> Result<T, Error> {
+    match limit {
+        Some(limit) => timeout(limit, work).await.map_err(|_| Error::handler(what, limit)),
+        None => Ok(work.await),
     }
 }
 

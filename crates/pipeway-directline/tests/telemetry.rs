@@ -18,7 +18,9 @@ use opentelemetry_sdk::metrics::{
 };
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
 use pipeway_directline::pipes::{PairListenOptions, Place};
-use pipeway_directline::{Body, Client, Connector, ConnectorOptions, Server, ServerOptions};
+use pipeway_directline::{
+    Body, Client, Connector, ConnectorOptions, Limits, Server, ServerOptions,
+};
 use tokio::time::timeout;
 
 const WATCHDOG: Duration = Duration::from_secs(60);
@@ -149,9 +151,14 @@ struct Ends {
 
 impl Ends {
     async fn start() -> Ends {
+        Ends::with(Limits::agent()).await
+    }
+
+    async fn with(limits: Limits) -> Ends {
         let name = name();
         let place: Place = name.parse().unwrap();
-        let server = Server::new(place.clone(), ServerOptions::default(), Answers).unwrap();
+        let options = ServerOptions { limits, ..ServerOptions::default() };
+        let server = Server::new(place.clone(), options, Answers).unwrap();
         server.start();
         let created = Router::new().fallback(async || StatusCode::CREATED);
         let connector = Connector::new(place, ConnectorOptions::default(), created).unwrap();
@@ -288,6 +295,24 @@ fn case_157_a_dispatch_that_fails_is_an_error_with_its_type() {
         errors.sort();
         let of = |error| (pairs(&[("error.type", error)]), 1);
         assert_eq!(errors, [of("panic"), of("std::io::error::Error")]);
+        ends.stop().await;
+    });
+}
+
+#[test]
+fn a_dispatch_that_takes_too_long_is_an_error() {
+    let exported = Exported::take();
+    run(async {
+        let handler_timeout = Some(Duration::from_millis(50));
+        let ends = Ends::with(Limits { handler_timeout, ..Limits::agent() }).await;
+        assert_eq!(ends.call("POST", "/hangs").await, 504);
+        let span = exported.span(DISPATCH);
+        assert!(matches!(span.status, Status::Error { .. }), "{:?}", span.status);
+        assert_eq!(texts(span.attributes.iter())[2].1, "504");
+        exported.flush();
+        let of = pairs(&[("error.type", "pipeway_directline::error::Error")]);
+        let errors = exported.points("agents.named_pipe.dispatch.error.count", "error");
+        assert_eq!(errors, [(of, 1)]);
         ends.stop().await;
     });
 }

@@ -125,7 +125,8 @@ fn default_callback() -> Endpoint {
 pub struct GatewayLimits {
     /// What bounds a session of the pipes. Its `memory_bytes_max` bounds a second time what is held
     /// outside of the pipes: activities that are changed, answers, and the bodies of calls. Its
-    /// `stream_bytes_max` bounds each of these. Default: those of an agent.
+    /// `stream_bytes_max` bounds each of these. Its `handler_timeout` is not used: the agent is
+    /// bounded by [`GatewayTimeouts`]. Default: those of an agent.
     pub pipe: pipeway_directline::Limits,
     /// Connections to the callback at once; one more waits in the system's queue. Default: 1,024.
     pub max_connections: usize,

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use pipeway_directline::pipes::{PairListenOptions, PipesError, Place};
-use pipeway_directline::{Observer, Server, ServerOptions, SessionEvent, Warning, service_url};
+use pipeway_directline::{
+    Limits, Observer, Server, ServerOptions, SessionEvent, Warning, service_url,
+};
 use pipeway_telemetry::EventKind;
 use pipeway_transport::{Endpoint, ErrorKind, ListenOptions, Listener, Mode};
 use tokio::sync::oneshot;
@@ -147,7 +149,8 @@ impl Gateway {
         }));
         let (begun_tx, begun_rx) = oneshot::channel();
         let options = ServerOptions {
-            limits: shared.limits.pipe.clone(),
+            // The gateway's own times bound the agent.
+            limits: Limits { handler_timeout: None, ..shared.limits.pipe.clone() },
             listen: PairListenOptions {
                 access: config.access,
                 bind_attempts: BIND_ATTEMPTS,

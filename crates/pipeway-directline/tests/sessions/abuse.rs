@@ -53,6 +53,48 @@ fn m14_one_request_too_many_is_refused_and_the_session_stays() {
     });
 }
 
+#[test]
+fn a_service_that_never_answers_is_given_up_and_its_place_is_free() {
+    run(async {
+        let limits = Limits { handler_timeout: Some(SHORT), requests_max: 1, ..Limits::agent() };
+        let mut agent = Agent::with(limits);
+        let mut wire = agent.peer().await;
+        for (number, path) in [(1, "/never"), (2, "/stalls-untold")] {
+            wire.send(get(&id(number), path)).await;
+            let answer = wire.expect().await;
+            assert_eq!((answer.id.as_str(), answer.status()), (id(number).as_str(), 504));
+            none_works().await;
+            wire.assert_alive().await;
+            let kind = ErrorKind::HandlerTimedOut;
+            assert_eq!(agent.timed_out().await, (id(number), kind));
+        }
+    });
+}
+
+#[test]
+fn a_service_that_stops_within_its_answer_has_the_rest_cancelled() {
+    run(async {
+        let mut agent = Agent::with(Limits { handler_timeout: Some(SHORT), ..Limits::agent() });
+        let mut wire = agent.peer().await;
+        wire.send(get(&id(1), "/stalls")).await;
+        let answer = wire.expect().await;
+        assert_eq!((answer.id.as_str(), answer.status()), (id(1).as_str(), 200));
+        let stream = answer.json()["streams"][0]["id"].as_str().unwrap().to_owned();
+        let mut received = 0;
+        let last = loop {
+            let frame = wire.expect().await;
+            assert_eq!(frame.id, stream);
+            match frame.kind {
+                'S' => received += frame.payload.len(),
+                _ => break frame,
+            }
+        };
+        assert_eq!((received, last.kind), (4096, 'C'));
+        assert_eq!(agent.timed_out().await, (id(1), ErrorKind::HandlerTimedOut));
+        wire.assert_alive().await;
+    });
+}
+
 /// Sends until the other end closes, `chunk` after `chunk`; whether it did before so many bytes.
 async fn is_cut(wire: &mut wire::Wire, chunk: &[u8], bytes_max: usize) -> bool {
     let sending = async {

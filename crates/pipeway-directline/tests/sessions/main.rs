@@ -13,12 +13,15 @@ mod stop;
 mod wire;
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Path;
 use axum::routing::{any, get};
+use bytes::Bytes;
 use http::StatusCode;
 use pipeway_directline::pipes::{PairListenOptions, Place};
 use pipeway_directline::{
@@ -64,6 +67,7 @@ enum Told {
     NotConnected { again: bool },
     Connected,
     Disconnected(Option<ErrorKind>),
+    HandlerTimedOut { request: String, kind: ErrorKind },
 }
 
 type ToldRx = mpsc::UnboundedReceiver<Told>;
@@ -80,6 +84,9 @@ fn observer() -> (Observer, ToldRx) {
             SessionEvent::Connected => Told::Connected,
             SessionEvent::Disconnected { error, .. } => {
                 Told::Disconnected(error.map(pipeway_directline::Error::kind))
+            }
+            SessionEvent::HandlerTimedOut { id, error } => {
+                Told::HandlerTimedOut { request: id.to_string(), kind: error.kind() }
             }
             _ => return,
         };
@@ -115,6 +122,35 @@ async fn never() {
     std::future::pending::<()>().await;
 }
 
+/// The body of an answer: `sent`, and then never any more of `length`.
+struct Stalls {
+    sent: Option<Bytes>,
+    length: Option<u64>,
+}
+
+impl http_body::Body for Stalls {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+        match self.sent.take() {
+            Some(sent) => Poll::Ready(Some(Ok(http_body::Frame::data(sent)))),
+            None => Poll::Pending,
+        }
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.length.map_or_else(http_body::SizeHint::new, http_body::SizeHint::with_exact)
+    }
+}
+
+async fn stalls(length: Option<u64>) -> axum::body::Body {
+    axum::body::Body::new(Stalls { sent: Some(Bytes::from_static(&[7; 4096])), length })
+}
+
 /// Waits until the work on every request has ended.
 async fn none_works() {
     within(async {
@@ -130,6 +166,8 @@ fn router() -> Router {
         .route("/echo", any(async |body: axum::body::Bytes| body))
         .route("/bytes/{length}", get(async |Path(length): Path<usize>| vec![7; length]))
         .route("/never", any(never))
+        .route("/stalls", get(|| stalls(Some(1 << 20))))
+        .route("/stalls-untold", get(|| stalls(None)))
 }
 
 fn server_options(limits: Limits, observer: Observer) -> ServerOptions {
@@ -179,6 +217,16 @@ impl Agent {
 
     async fn disconnected(&mut self) -> Option<ErrorKind> {
         disconnected(&mut self.told_rx).await
+    }
+
+    /// The next request that the service took too long for.
+    async fn timed_out(&mut self) -> (String, ErrorKind) {
+        loop {
+            let told = within(self.told_rx.recv()).await.unwrap();
+            if let Told::HandlerTimedOut { request, kind } = told {
+                return (request, kind);
+            }
+        }
     }
 }
 
