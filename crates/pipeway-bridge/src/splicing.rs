@@ -112,7 +112,7 @@ impl Splicing {
             Ahead::Exactly(left) => usize::try_from(left).unwrap_or(usize::MAX),
             _ => usize::MAX,
         };
-        match splice.poll_fill(cx, &from.stream, most) {
+        match splice.poll_fill(cx, &mut from.stream, most) {
             Poll::Ready(Ok(moved)) => {
                 from.received += moved as u64;
                 from.ended = moved == 0;
@@ -151,7 +151,7 @@ impl Splicing {
 
     fn poll_rest(&mut self, cx: &mut Context<'_>, to: &mut Conn) -> Poll<io::Result<()>> {
         while let Some(splice) = self.splice.as_mut().filter(|splice| !splice.is_empty()) {
-            match ready!(splice.poll_drain(cx, &to.stream))? {
+            match ready!(splice.poll_drain(cx, &mut to.stream))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 moved => to.sent += moved as u64,
             }
@@ -203,7 +203,7 @@ mod tests {
         while left > 0 {
             // As if all of it were still to come: less would be copied.
             let mut splice = Splice::between(&from.stream, &to.stream).unwrap();
-            let moved = poll_fn(|cx| splice.poll_fill(cx, &from.stream, left)).await.unwrap();
+            let moved = poll_fn(|cx| splice.poll_fill(cx, &mut from.stream, left)).await.unwrap();
             left -= moved;
             splicing.splice = Some(splice);
             poll_fn(|cx| splicing.poll_drain(cx, &mut to)).await.unwrap();

@@ -224,8 +224,7 @@ impl Reading {
         }
     }
 
-    /// Takes pieces of `bytes_max` bytes and more in all, if there are as many, and tells how much
-    /// it was; 0 is the end.
+    /// Takes pieces of up to `bytes_max` bytes in all, and tells how much it was; 0 is the end.
     fn poll_pieces(
         &mut self,
         core: &Core,
@@ -237,15 +236,22 @@ impl Reading {
         if self.piece.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        let mut bytes = self.piece.len();
-        pieces.push_back(std::mem::take(&mut self.piece));
-        let mut read = std::mem::take(&mut self.length);
+        let (mut bytes, mut read) = (0, 0);
         core.shared.with(|state| {
             while bytes < bytes_max {
-                let Some(piece) = state.connection.take_more(core.key) else { break };
-                bytes += piece.len();
-                read += piece.len();
-                pieces.push_back(piece);
+                if self.piece.is_empty() {
+                    let Some(piece) = state.connection.take_more(core.key) else { break };
+                    self.length = piece.len();
+                    self.piece = piece;
+                }
+                let part = self.piece.len().min(bytes_max - bytes);
+                pieces.push_back(self.piece.split_to(part));
+                bytes += part;
+                if self.piece.is_empty() {
+                    read += std::mem::take(&mut self.length);
+                    // The buffer that it lies in is its taker's from here on.
+                    self.piece = Bytes::new();
+                }
             }
             state.connection.acknowledge(core.key, read);
         });
@@ -377,10 +383,10 @@ impl WriteHalf {
 macro_rules! pieces {
     ($type:ty) => {
         impl $type {
-            /// Takes what was received where it lies, without a copy: pieces of `bytes_max` bytes
-            /// in all, a piece less or more, behind those in `pieces`. How much that was; 0 is the
-            /// end of the direction. What is taken counts as read, and its sender may send as much
-            /// again.
+            /// Takes what was received where it lies, without a copy: pieces of up to `bytes_max`
+            /// bytes in all, which must not be 0, behind those in `pieces`. How much that was; 0 is
+            /// the end of the direction. What is taken counts as read, and its sender may send as
+            /// much again.
             ///
             /// # Errors
             ///

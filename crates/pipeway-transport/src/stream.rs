@@ -55,6 +55,21 @@ impl Stream {
         Stream { inner: Inner::Link(Box::new(stream)) }
     }
 
+    /// Whether it goes through a link.
+    #[cfg(feature = "link")]
+    pub(crate) fn is_link(&self) -> bool {
+        matches!(self.inner, Inner::Link(_))
+    }
+
+    /// The way through the link, if it goes through one.
+    #[cfg(feature = "link")]
+    pub(crate) fn as_link(&mut self) -> Option<&mut LinkStream> {
+        match &mut self.inner {
+            Inner::Link(stream) => Some(stream),
+            _ => None,
+        }
+    }
+
     /// The socket, if it is one.
     pub(crate) fn socket(&self) -> Option<sys::Socket<'_>> {
         match &self.inner {

@@ -1,25 +1,21 @@
 //! A guest's session: a channel and the stream that was opened for it, joined.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
 use pipeway_mux::{Channel, Ended, ReadHalf, WriteHalf};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+use super::pieces::Pieces;
 use crate::Stream;
 
 /// How much is read from a stream at once.
 const PIECE: usize = 128 * 1024;
-
-/// How many pieces of a channel are written at once: more than frames of full size fill [`PIECE`].
-const SLICES: usize = 8;
 
 /// How long what the other end wrote before it closed the channel may take to be written here.
 const LINGER: Duration = Duration::from_secs(10);
@@ -38,7 +34,7 @@ struct Relay {
     up: Phase,
     down: Phase,
     /// What was taken from the channel and the stream has not taken yet.
-    pieces: VecDeque<Bytes>,
+    pieces: Pieces,
     /// What was read from the stream and has no place in the channel yet.
     waiting: Vec<u8>,
     /// Since the other end closed the channel.
@@ -63,7 +59,7 @@ pub(super) async fn relay(channel: Channel, stream: Stream) {
         to_channel,
         up: Phase::Moving,
         down: Phase::Moving,
-        pieces: VecDeque::new(),
+        pieces: Pieces::default(),
         waiting: Vec::new(),
         linger: None,
     };
@@ -83,19 +79,6 @@ impl Drop for Relay {
         // A session that ends with its guest must not look like one that came to its end. After
         // the channel's end this does nothing.
         self.to_channel.terminate(Some("LinkDown: the guest has ended"));
-    }
-}
-
-/// Takes the first `count` bytes away.
-fn take_from(pieces: &mut VecDeque<Bytes>, mut count: usize) {
-    while let Some(first) = pieces.front_mut() {
-        let part = count.min(first.len());
-        first.advance(part);
-        count -= part;
-        if !first.is_empty() {
-            return;
-        }
-        pieces.pop_front();
     }
 }
 
@@ -126,29 +109,19 @@ impl Relay {
                 self.up = Phase::Done;
                 break;
             };
-            if self.pieces.is_empty() {
-                let taken = channel.poll_read_pieces(cx, &mut self.pieces, PIECE);
-                if taken.is_pending() {
-                    // An idle session keeps no memory.
-                    self.pieces = VecDeque::new();
-                }
-                if ready!(taken).map_err(|_| Broken::Channel)? == 0 {
+            if self.pieces.len() == 0 {
+                let taken = ready!(self.pieces.poll_fill_half(cx, channel));
+                if taken.map_err(|_| Broken::Channel)? == 0 {
                     self.up = Phase::Ending;
                     break;
                 }
             }
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let count = self.pieces.len().min(SLICES);
-            for (slice, piece) in slices.iter_mut().zip(&self.pieces) {
-                *slice = IoSlice::new(piece);
-            }
-            let stream = Pin::new(&mut self.stream);
-            match ready!(stream.poll_write_vectored(cx, &slices[..count])) {
-                Ok(written @ 1..) => take_from(&mut self.pieces, written),
+            match ready!(self.pieces.poll_drain(cx, &mut self.stream)) {
+                Ok(1..) => {}
                 // It may have answered before it stopped reading.
                 Ok(_) | Err(_) => {
                     self.from_channel = None;
-                    self.pieces = VecDeque::new();
+                    self.pieces = Pieces::default();
                     self.up = Phase::Done;
                 }
             }

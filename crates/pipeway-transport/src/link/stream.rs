@@ -1,10 +1,12 @@
 //! One connection through a link.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
+use bytes::Bytes;
 use pipeway_mux::Channel;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -42,6 +44,17 @@ impl LinkStream {
     /// Whether the channel has ended.
     pub(crate) fn is_hung_up(&self) -> bool {
         pin!(self.channel.completion()).poll(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    /// Takes what was received where it lies, up to `bytes_max` bytes; how much that was. 0 is the
+    /// end.
+    pub(super) fn poll_read_pieces(
+        &mut self,
+        cx: &mut Context<'_>,
+        pieces: &mut VecDeque<Bytes>,
+        bytes_max: usize,
+    ) -> Poll<io::Result<usize>> {
+        self.channel.poll_read_pieces(cx, pieces, bytes_max)
     }
 
     /// Ends both directions so that it can't be taken for an orderly end.

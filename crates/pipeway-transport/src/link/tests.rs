@@ -1,5 +1,6 @@
 //! A guest in memory, with the other end in the test's hands and services on loopback ports.
 
+use std::future::poll_fn;
 use std::time::Duration;
 
 use pipeway_mux::{Channel, ChannelOptions, Mux, OfferError};
@@ -11,8 +12,8 @@ use tokio::time::timeout;
 use super::handshake::{Failed, Rewound, ask};
 use super::opening::Opening;
 use super::preface::{Hello, Nonce, PROGRAM, Unfit, VERSIONS};
-use super::{GuestOptions, lines, serve};
-use crate::{ConnectOptions, Endpoint, Error, ErrorKind};
+use super::{GuestOptions, LinkStream, lines, serve};
+use crate::{ConnectOptions, Endpoint, Error, ErrorKind, Mode, Splice, Stream};
 
 /// How long anything may take before the test fails.
 const WATCHDOG: Duration = Duration::from_secs(20);
@@ -102,6 +103,53 @@ fn bytes_go_both_ways_and_each_direction_ends_by_itself() {
         assert_eq!(answer, "answer");
         rig.mux.close().await;
         rig.guest.await.unwrap().unwrap();
+    });
+}
+
+#[test]
+fn what_comes_through_a_link_goes_on_where_it_lies_and_no_further_than_asked() {
+    run(async {
+        let (listener, opening) = service().await;
+        let rig = rig(std::slice::from_ref(&opening), &[]).await;
+        let (channel, mut service) = rig.session(&listener, &opening).await;
+        let through = LinkStream::new(channel, opening.endpoint().clone(), Mode::Tcp);
+        let mut from = Stream::link(through);
+        // Where it goes on to.
+        let (target, mut to) =
+            tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), async {
+                Stream::tcp(listener.accept().await.unwrap().0)
+            });
+        let mut target = target.unwrap();
+        let body: Vec<u8> = (0..300_000_u32).map(|number| number as u8).collect();
+        let served = body.clone();
+        let serving = tokio::spawn(async move {
+            service.write_all(&served).await.unwrap();
+            service.write_all(b"next").await.unwrap();
+        });
+        let read = tokio::spawn(async move {
+            let mut read = Vec::new();
+            target.read_to_end(&mut read).await.unwrap();
+            read
+        });
+        let mut splice = Splice::between(&from, &to).expect("a link is read so");
+        let mut left = body.len();
+        while left > 0 {
+            let most = left.min(50_001);
+            let taken = poll_fn(|cx| splice.poll_fill(cx, &mut from, most)).await.unwrap();
+            assert!((1..=most).contains(&taken) && splice.len() == taken);
+            left -= taken;
+            while !splice.is_empty() {
+                assert!(poll_fn(|cx| splice.poll_drain(cx, &mut to)).await.unwrap() > 0);
+            }
+        }
+        serving.await.unwrap();
+        let mut next = [0; 4];
+        from.read_exact(&mut next).await.unwrap();
+        assert_eq!(&next, b"next");
+        let end = poll_fn(|cx| splice.poll_fill(cx, &mut from, 1)).await.unwrap();
+        assert_eq!(end, 0, "the service has closed");
+        drop(to);
+        assert!(read.await.unwrap() == body);
     });
 }
 
