@@ -68,12 +68,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     let starts = start::measure(&bench)?;
     let results = bench.measure()?;
     let report = report::markdown(&bench.options, &bench.ways, &results, &starts)?;
-    print!("{report}");
-    if let Some(page) = &bench.options.markdown {
-        report::write_into(page, "bench", &report)?;
-        eprintln!("written into {}", page.display());
-    }
-    Ok(())
+    report::tell(&report, bench.options.markdown.as_deref(), "bench")
 }
 
 struct Bench {

@@ -12,6 +12,8 @@ use std::process::Command;
 
 use table::{Row, Table};
 
+use crate::words::Words;
+
 const HELP: &str = "\
 cargo xtask instructions [OPTION...]
 
@@ -63,19 +65,16 @@ pub enum Verdict {
 pub fn run(arguments: &[String]) -> Result<(), String> {
     let mut update = false;
     let mut program = None;
-    let mut arguments = arguments.iter();
-    while let Some(argument) = arguments.next() {
-        match argument.as_str() {
+    let mut words = Words::new(arguments, HELP);
+    if words.ask_for_help() {
+        print!("{HELP}");
+        return Ok(());
+    }
+    while let Some(option) = words.next() {
+        match option {
             "--update" => update = true,
-            "--pipeway" => {
-                let file = arguments.next().ok_or("`--pipeway` wants a file")?;
-                program = Some(PathBuf::from(file));
-            }
-            "-h" | "--help" => {
-                print!("{HELP}");
-                return Ok(());
-            }
-            other => return Err(format!("there is no option `{other}`\n\n{HELP}")),
+            "--pipeway" => program = Some(words.path()?),
+            _ => return Err(words.unknown()),
         }
     }
     let program = program.map_or_else(build, Ok)?;

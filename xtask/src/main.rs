@@ -10,6 +10,7 @@ mod source;
 mod test;
 mod tools;
 mod windows;
+mod words;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -10,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 
 use super::processes::{Folder, Processors, end, pinned};
 use super::{Told, machine, spawn};
+use crate::words::Words;
 
 const HELP: &str = "\
 cargo xtask bench directline [OPTION...]
@@ -42,12 +43,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     }
     let results = Run::set_up(&options)?.measure()?;
     let report = report::markdown(&options, &results)?;
-    print!("{report}");
-    if let Some(page) = &options.markdown {
-        super::report::write_into(page, "bench directline", &report)?;
-        eprintln!("written into {}", page.display());
-    }
-    Ok(())
+    super::report::tell(&report, options.markdown.as_deref(), "bench directline")
 }
 
 #[derive(Debug)]
@@ -64,6 +60,10 @@ struct Options {
 impl Options {
     /// `None` where only help was asked for.
     fn parse(arguments: &[String]) -> Result<Option<Self>, String> {
+        let mut words = Words::new(arguments, HELP);
+        if words.ask_for_help() {
+            return Ok(None);
+        }
         let mut options = Options {
             rounds: 5,
             calls: 20_000,
@@ -72,23 +72,16 @@ impl Options {
             markdown: None,
             load_average: machine::load_average(),
         };
-        let mut arguments = arguments.iter();
-        while let Some(argument) = arguments.next() {
-            let mut value =
-                || arguments.next().ok_or_else(|| format!("`{argument}` wants a value\n\n{HELP}"));
-            match argument.as_str() {
-                "--rounds" => match value()?.parse() {
-                    Ok(rounds) if rounds > 0 => options.rounds = rounds,
-                    _ => return Err(format!("`{argument}` wants a number from 1")),
-                },
+        while let Some(option) = words.next() {
+            match option {
+                "--rounds" => options.rounds = words.number()? as usize,
                 "--quick" => (options.rounds, options.calls, options.bytes) = (1, 2_000, 4 << 20),
-                "--without" => match value()?.as_str() {
+                "--without" => match words.value()? {
                     "npm" => options.npm = false,
-                    other => return Err(format!("`{other}` can't be left out\n\n{HELP}")),
+                    other => return Err(words.wrong(&format!("`{other}` can't be left out"))),
                 },
-                "--markdown" => options.markdown = Some(PathBuf::from(value()?)),
-                "help" | "-h" | "--help" => return Ok(None),
-                other => return Err(format!("there is no option `{other}`\n\n{HELP}")),
+                "--markdown" => options.markdown = Some(words.path()?),
+                _ => return Err(words.unknown()),
             }
         }
         Ok(Some(options))

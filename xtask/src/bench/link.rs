@@ -16,6 +16,7 @@ use wine::Wine;
 use super::processes::{Folder, Processors, pinned, settle};
 use super::way::Server;
 use super::{Bench, Told, machine};
+use crate::words::Words;
 
 const HELP: &str = "\
 cargo xtask bench link [OPTION...]
@@ -46,13 +47,8 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     }
     let run = Run::set_up(&options)?;
     let report = report::markdown(&options, &run.versions(), &run.measure()?)?;
-    print!("{report}");
-    if let Some(page) = &options.markdown {
-        let mark = if options.wine { "bench link wine" } else { "bench link" };
-        super::report::write_into(page, mark, &report)?;
-        eprintln!("written into {}", page.display());
-    }
-    Ok(())
+    let mark = if options.wine { "bench link wine" } else { "bench link" };
+    super::report::tell(&report, options.markdown.as_deref(), mark)
 }
 
 #[derive(Debug)]
@@ -73,6 +69,10 @@ struct Options {
 impl Options {
     /// `None` where only help was asked for.
     fn parse(arguments: &[String]) -> Result<Option<Self>, String> {
+        let mut words = Words::new(arguments, HELP);
+        if words.ask_for_help() {
+            return Ok(None);
+        }
         let mut options = Options {
             rounds: 5,
             seconds: 2,
@@ -83,31 +83,23 @@ impl Options {
             markdown: None,
             load_average: machine::load_average(),
         };
-        let mut arguments = arguments.iter();
-        while let Some(argument) = arguments.next() {
-            let mut value =
-                || arguments.next().ok_or_else(|| format!("`{argument}` wants a value\n\n{HELP}"));
-            let number = |text: &String| match text.parse::<u32>() {
-                Ok(number) if number > 0 => Ok(number),
-                _ => Err(format!("`{text}` after `{argument}` is no number from 1")),
-            };
-            match argument.as_str() {
-                "--rounds" => options.rounds = number(value()?)? as usize,
-                "--seconds" => options.seconds = u64::from(number(value()?)?),
+        while let Some(option) = words.next() {
+            match option {
+                "--rounds" => options.rounds = words.number()? as usize,
+                "--seconds" => options.seconds = u64::from(words.number()?),
                 "--quick" => {
                     (options.rounds, options.seconds, options.bytes) = (1, 1, 64 << 20);
                 }
                 // Wine's pipes are slow: more bytes would only take longer.
                 "--wine" => (options.wine, options.bytes) = (true, options.bytes.min(256 << 20)),
-                "--windows" => options.windows = Some(PathBuf::from(value()?)),
-                "--pipeway" => options.pipeway = Some(PathBuf::from(value()?)),
-                "--markdown" => options.markdown = Some(PathBuf::from(value()?)),
-                "help" | "-h" | "--help" => return Ok(None),
-                other => return Err(format!("there is no option `{other}`\n\n{HELP}")),
+                "--windows" => options.windows = Some(words.path()?),
+                "--pipeway" => options.pipeway = Some(words.path()?),
+                "--markdown" => options.markdown = Some(words.path()?),
+                _ => return Err(words.unknown()),
             }
         }
         if options.windows.is_some() && !options.wine {
-            return Err(format!("`--windows` is about `--wine`\n\n{HELP}"));
+            return Err(words.wrong("`--windows` is about `--wine`"));
         }
         Ok(Some(options))
     }

@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use super::processes::{Folder, Processors, pinned};
 use super::way::Server;
 use super::{Bench, Told, machine};
+use crate::words::Words;
 
 const HELP: &str = "\
 cargo xtask bench mux [OPTION...]
@@ -38,12 +39,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     }
     let results = Run::set_up(&options)?.measure()?;
     let report = report::markdown(&options, &results)?;
-    print!("{report}");
-    if let Some(page) = &options.markdown {
-        super::report::write_into(page, "bench mux", &report)?;
-        eprintln!("written into {}", page.display());
-    }
-    Ok(())
+    super::report::tell(&report, options.markdown.as_deref(), "bench mux")
 }
 
 #[derive(Debug)]
@@ -61,6 +57,10 @@ struct Options {
 impl Options {
     /// `None` where only help was asked for.
     fn parse(arguments: &[String]) -> Result<Option<Self>, String> {
+        let mut words = Words::new(arguments, HELP);
+        if words.ask_for_help() {
+            return Ok(None);
+        }
         let mut options = Options {
             rounds: 5,
             seconds: 2,
@@ -70,28 +70,20 @@ impl Options {
             markdown: None,
             load_average: machine::load_average(),
         };
-        let mut arguments = arguments.iter();
-        while let Some(argument) = arguments.next() {
-            let mut value =
-                || arguments.next().ok_or_else(|| format!("`{argument}` wants a value\n\n{HELP}"));
-            let number = |text: &String| match text.parse::<u32>() {
-                Ok(number) if number > 0 => Ok(number),
-                _ => Err(format!("`{text}` after `{argument}` is no number from 1")),
-            };
-            match argument.as_str() {
-                "--rounds" => options.rounds = number(value()?)? as usize,
-                "--seconds" => options.seconds = u64::from(number(value()?)?),
+        while let Some(option) = words.next() {
+            match option {
+                "--rounds" => options.rounds = words.number()? as usize,
+                "--seconds" => options.seconds = u64::from(words.number()?),
                 "--quick" => {
                     (options.rounds, options.seconds, options.bytes) = (1, 1, 64 << 20);
                 }
-                "--without" => match value()?.as_str() {
+                "--without" => match words.value()? {
                     "npm" => options.npm = false,
                     "yamux" => options.yamux = false,
-                    other => return Err(format!("`{other}` can't be left out\n\n{HELP}")),
+                    other => return Err(words.wrong(&format!("`{other}` can't be left out"))),
                 },
-                "--markdown" => options.markdown = Some(PathBuf::from(value()?)),
-                "help" | "-h" | "--help" => return Ok(None),
-                other => return Err(format!("there is no option `{other}`\n\n{HELP}")),
+                "--markdown" => options.markdown = Some(words.path()?),
+                _ => return Err(words.unknown()),
             }
         }
         Ok(Some(options))

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::{HELP, machine, processes};
+use crate::words::Words;
 
 /// The ways that `--without` names, and the bridge's events.
 const OPTIONAL: &[&str] = &["direct", "pipeway", "events", "nginx", "haproxy", "systemd"];
@@ -29,6 +30,10 @@ impl Options {
     ///
     /// What is no option.
     pub fn parse(arguments: &[String]) -> Result<Option<Self>, String> {
+        let mut words = Words::new(arguments, HELP);
+        if words.ask_for_help() {
+            return Ok(None);
+        }
         let mut options = Options {
             rounds: 5,
             seconds: 3,
@@ -40,17 +45,10 @@ impl Options {
             markdown: None,
             load_average: machine::load_average(),
         };
-        let mut arguments = arguments.iter();
-        while let Some(argument) = arguments.next() {
-            let mut value =
-                || arguments.next().ok_or_else(|| format!("`{argument}` wants a value\n\n{HELP}"));
-            let number = |text: &String| match text.parse::<u32>() {
-                Ok(number) if number > 0 => Ok(number),
-                _ => Err(format!("`{text}` after `{argument}` is no number from 1")),
-            };
-            match argument.as_str() {
-                "--rounds" => options.rounds = number(value()?)? as usize,
-                "--seconds" => options.seconds = u64::from(number(value()?)?),
+        while let Some(option) = words.next() {
+            match option {
+                "--rounds" => options.rounds = words.number()? as usize,
+                "--seconds" => options.seconds = u64::from(words.number()?),
                 "--quick" => {
                     options.rounds = 1;
                     options.seconds = 1;
@@ -58,17 +56,16 @@ impl Options {
                     options.idle_sessions = 200;
                     options.starts = 3;
                 }
-                "--pipeway" => options.pipeway = Some(PathBuf::from(value()?)),
+                "--pipeway" => options.pipeway = Some(words.path()?),
                 "--without" => {
-                    let way = value()?;
-                    if !OPTIONAL.contains(&way.as_str()) {
-                        return Err(format!("there is no way called `{way}`\n\n{HELP}"));
+                    let way = words.value()?;
+                    if !OPTIONAL.contains(&way) {
+                        return Err(words.wrong(&format!("there is no way called `{way}`")));
                     }
-                    options.without.push(way.clone());
+                    options.without.push(way.to_owned());
                 }
-                "--markdown" => options.markdown = Some(PathBuf::from(value()?)),
-                "help" | "-h" | "--help" => return Ok(None),
-                other => return Err(format!("there is no option `{other}`\n\n{HELP}")),
+                "--markdown" => options.markdown = Some(words.path()?),
+                _ => return Err(words.unknown()),
             }
         }
         Ok(Some(options))

@@ -211,8 +211,17 @@ pub fn number(value: f64, digits: usize) -> String {
     if value.is_nan() { String::new() } else { format!("{value:.digits$}") }
 }
 
-/// Puts the report between the marks of a page that have this name.
-pub fn write_into(page: &Path, name: &str, report: &str) -> Result<(), String> {
+/// Prints the report, and puts it between the marks of a page that have this name, if there is one.
+pub fn tell(report: &str, page: Option<&Path>, name: &str) -> Result<(), String> {
+    print!("{report}");
+    if let Some(page) = page {
+        write_into(page, name, report)?;
+        eprintln!("written into {}", page.display());
+    }
+    Ok(())
+}
+
+fn write_into(page: &Path, name: &str, report: &str) -> Result<(), String> {
     let failed = |error: std::io::Error| format!("{}: {error}", page.display());
     let text = std::fs::read_to_string(page).map_err(failed)?;
     let text = replace(&text, name, report).ok_or_else(|| {

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use super::processes::{Folder, Processors, end, pinned};
 use super::{Told, machine, spawn};
 use crate::windows::Release;
+use crate::words::Words;
 
 const HELP: &str = "\
 cargo xtask bench wine [OPTION...]
@@ -45,12 +46,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     }
     let run = Run::set_up(&options)?;
     let report = report::markdown(&options, &run.release.version(), &run.measure()?)?;
-    print!("{report}");
-    if let Some(page) = &options.markdown {
-        super::report::write_into(page, "bench wine", &report)?;
-        eprintln!("written into {}", page.display());
-    }
-    Ok(())
+    super::report::tell(&report, options.markdown.as_deref(), "bench wine")
 }
 
 #[derive(Debug)]
@@ -68,6 +64,10 @@ struct Options {
 impl Options {
     /// `None` where only help was asked for.
     fn parse(arguments: &[String]) -> Result<Option<Self>, String> {
+        let mut words = Words::new(arguments, HELP);
+        if words.ask_for_help() {
+            return Ok(None);
+        }
         let mut options = Options {
             rounds: 5,
             seconds: 3,
@@ -77,26 +77,18 @@ impl Options {
             markdown: None,
             load_average: machine::load_average(),
         };
-        let mut arguments = arguments.iter();
-        while let Some(argument) = arguments.next() {
-            let mut value =
-                || arguments.next().ok_or_else(|| format!("`{argument}` wants a value\n\n{HELP}"));
-            let number = |text: &String| match text.parse::<u32>() {
-                Ok(number) if number > 0 => Ok(number),
-                _ => Err(format!("`{text}` after `{argument}` is no number from 1")),
-            };
-            match argument.as_str() {
-                "--rounds" => options.rounds = number(value()?)? as usize,
-                "--seconds" => options.seconds = u64::from(number(value()?)?),
+        while let Some(option) = words.next() {
+            match option {
+                "--rounds" => options.rounds = words.number()? as usize,
+                "--seconds" => options.seconds = u64::from(words.number()?),
                 "--quick" => {
                     (options.rounds, options.seconds) = (1, 1);
                     (options.bytes, options.idle_sessions) = (16 << 20, 50);
                 }
-                "--sessions" => options.idle_sessions = u64::from(number(value()?)?),
-                "--windows" => options.windows = Some(PathBuf::from(value()?)),
-                "--markdown" => options.markdown = Some(PathBuf::from(value()?)),
-                "help" | "-h" | "--help" => return Ok(None),
-                other => return Err(format!("there is no option `{other}`\n\n{HELP}")),
+                "--sessions" => options.idle_sessions = u64::from(words.number()?),
+                "--windows" => options.windows = Some(words.path()?),
+                "--markdown" => options.markdown = Some(words.path()?),
+                _ => return Err(words.unknown()),
             }
         }
         Ok(Some(options))
