@@ -116,11 +116,30 @@ enum Way {
     /// A bridge, and one guest that carries all connections.
     Link,
     /// A process of `pipeway nc` for each.
-    Nc,
+    Nc(Buffer),
     /// A process of socat for each.
-    Socat,
+    Socat(Buffer),
     /// A Windows process of `pipeway.exe nc` for each.
     WindowsNc,
+}
+
+/// How much socat moves at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Buffer {
+    /// 8 KiB, its own choice.
+    Own,
+    /// As much as the bridge.
+    Large,
+}
+
+impl Buffer {
+    /// socat's options for it.
+    fn options(self) -> &'static str {
+        match self {
+            Buffer::Own => "",
+            Buffer::Large => "-b 131072",
+        }
+    }
 }
 
 impl fmt::Display for Way {
@@ -128,9 +147,11 @@ impl fmt::Display for Way {
         f.write_str(match self {
             Way::Direct => "direct",
             Way::Link => "link",
-            Way::Nc => "a `pipeway nc` each",
-            Way::Socat => "a `socat` each",
-            Way::WindowsNc => "a `pipeway.exe nc` each",
+            Way::Nc(Buffer::Own) => "a `pipeway nc` each",
+            Way::Nc(Buffer::Large) => "a `pipeway nc` each, 128 KiB",
+            Way::Socat(Buffer::Own) => "a `socat` each",
+            Way::Socat(Buffer::Large) => "a `socat` each, 128 KiB",
+            Way::WindowsNc => "a `pipeway.exe nc` each, 128 KiB",
         })
     }
 }
@@ -272,7 +293,9 @@ impl<'a> Run<'a> {
 
     /// `None` for the way with nothing between.
     fn start(&self, way: Way) -> Result<Option<Server>, String> {
-        let own = |ending: &str| self.folder.path().join(format!("{way:?}.{ending}"));
+        // socat takes parentheses for its own.
+        let name = format!("{way:?}").replace(['(', ')'], "");
+        let own = |ending: &str| self.folder.path().join(format!("{name}.{ending}"));
         let socket = own("sock");
         let command = match &self.place {
             Place::Linux(linux) => linux.command(way, &socket),
@@ -329,17 +352,14 @@ impl<'a> Run<'a> {
 const ATTEMPTS: u32 = 3;
 
 /// socat at a socket, with a process of `command` for each connection.
-fn each(processor: u32, socat: &Path, socket: &Path, command: &str) -> Command {
+fn each(processor: u32, socat: &Path, buffer: Buffer, socket: &Path, command: &str) -> Command {
     let mut each = pinned(processor, socat);
+    each.args(buffer.options().split_whitespace());
     // With its own five, connections that come at once would wait for the listener.
-    each.args(["-b", BUFFER]);
     each.arg(format!("UNIX-LISTEN:{},fork,backlog=128", socket.display()));
     each.arg(format!("EXEC:\"{command}\""));
     each
 }
-
-/// The size of socat's buffer: the bridge's. With its own 8 KiB socat is slower.
-const BUFFER: &str = "131072";
 
 #[cfg(test)]
 mod tests {

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::super::processes::{Folder, Processors, pinned};
 use super::super::way::Server;
-use super::{BUFFER, Way, each};
+use super::{Buffer, Way, each};
 
 pub struct Linux {
     program: PathBuf,
@@ -15,7 +15,14 @@ pub struct Linux {
 }
 
 impl Linux {
-    pub const WAYS: &[Way] = &[Way::Direct, Way::Link, Way::Nc, Way::Socat];
+    pub const WAYS: &[Way] = &[
+        Way::Direct,
+        Way::Link,
+        Way::Nc(Buffer::Own),
+        Way::Socat(Buffer::Own),
+        Way::Nc(Buffer::Large),
+        Way::Socat(Buffer::Large),
+    ];
 
     pub fn start(
         program: &Path,
@@ -39,7 +46,9 @@ impl Linux {
     pub fn command(&self, way: Way, socket: &Path) -> Option<Command> {
         let upstream = format!("unix:{}", self.upstream.socket().display());
         let program = self.program.display();
-        let each = |command: &str| each(self.processors.proxy, &self.socat, socket, command);
+        let each = |buffer, command: &str| {
+            each(self.processors.proxy, &self.socat, buffer, socket, command)
+        };
         match way {
             Way::Link => {
                 let mut command = pinned(self.processors.proxy, &self.program);
@@ -48,11 +57,12 @@ impl Linux {
                 command.arg("--through").arg(format!("command:[\"{program}\",\"guest\"]"));
                 Some(command)
             }
-            Way::Nc => Some(each(&format!("{program} nc {upstream}"))),
-            Way::Socat => {
+            Way::Nc(buffer) => Some(each(buffer, &format!("{program} nc {upstream}"))),
+            Way::Socat(buffer) => {
                 let path = self.upstream.socket().display();
                 let socat = self.socat.display();
-                Some(each(&format!("{socat} -b {BUFFER} - UNIX-CONNECT:{path}")))
+                let options = buffer.options();
+                Some(each(buffer, &format!("{socat} {options} - UNIX-CONNECT:{path}")))
             }
             Way::Direct | Way::WindowsNc => None,
         }

@@ -114,6 +114,7 @@ fn row(out: &mut String, way: Way, cells: &[String]) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Buffer;
     use super::*;
 
     fn sampled(rate: f64, p50_us: f64) -> Sample {
@@ -125,7 +126,7 @@ mod tests {
         let options = Options::parse(&["--quick".to_owned()]).unwrap().unwrap();
         let results = vec![
             (Way::Link, Workload::SetUp(1), vec![sampled(900.0, 10.0)]),
-            (Way::Socat, Workload::SetUp(1), vec![sampled(30.0, 200.0)]),
+            (Way::Socat(Buffer::Own), Workload::SetUp(1), vec![sampled(30.0, 200.0)]),
         ];
         let report = markdown(&options, "", &results).unwrap();
         assert!(report.contains("| a `socat` each | 30 | 200 |  | 30.00 | 20.00 |\n"), "{report}");

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use super::super::processes::{Folder, Processors, pinned};
 use super::super::way::Server;
-use super::{Way, each};
+use super::{Buffer, Way, each};
 use crate::windows::Release;
 
 pub struct Wine {
@@ -77,9 +77,9 @@ impl Wine {
                 let wine = self.release.wine().display();
                 // -ei: nobody tells a pipe of bytes that its client has left.
                 let command = format!("{wine} {} nc -ei {}", program.display(), self.pipe);
-                each(self.processors.proxy, &self.socat, socket, &command)
+                each(self.processors.proxy, &self.socat, Buffer::Large, socket, &command)
             }
-            Way::Direct | Way::Nc | Way::Socat => return None,
+            Way::Direct | Way::Nc(_) | Way::Socat(_) => return None,
         };
         self.release.environment(&mut command);
         Some(command)
