@@ -10,6 +10,8 @@ mod ending;
 mod engine;
 #[cfg(feature = "child")]
 pub(crate) mod fifo;
+#[cfg(test)]
+mod handles;
 mod listen;
 mod peer;
 mod pipe;

@@ -206,20 +206,9 @@ impl Terminal {
 
 #[cfg(test)]
 mod tests {
-    // The handles of this process are counted by a call of the system.
-    #![allow(unsafe_code)]
-
-    use windows_sys::Win32::System::Threading::{GetCurrentProcess, GetProcessHandleCount};
-
     use super::*;
     use crate::child::{Child, Program};
-
-    fn handles() -> u32 {
-        let mut count = 0;
-        // SAFETY: the pseudo-handle of this process is always valid, as is `count` to write to.
-        assert_ne!(unsafe { GetProcessHandleCount(GetCurrentProcess(), &raw mut count) }, 0);
-        count
-    }
+    use crate::sys::windows::handles;
 
     #[test]
     fn no_handle_is_left_of_many_children() {
@@ -239,11 +228,11 @@ mod tests {
                 tokio::io::copy(&mut terminal, &mut tokio::io::sink()).await.unwrap();
                 assert_eq!(seen.wait().await.unwrap(), 3);
                 if round == 4 {
-                    after_the_first = handles();
+                    after_the_first = handles::count();
                 }
             }
             // Forty children, and some that the runtime has not let go of yet.
-            let after = handles();
+            let after = handles::count();
             assert!(after < after_the_first + 20, "{after_the_first} were open, now {after}");
         });
     }

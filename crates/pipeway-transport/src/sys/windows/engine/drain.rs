@@ -1,8 +1,7 @@
-//! What is left of a pipe that was dropped before the system had taken over what was written.
+//! The reads of a pipe that was dropped, while what is [left](super::left) of it waits for its write.
 //!
-//! It stays open until then, so that the last byte is not lost. If the other end was dropped in the
-//! same way, each waits for the other to read; so a bounded part of what comes is read meanwhile,
-//! and thrown away, as nobody can ask for it any more.
+//! If the other end was dropped in the same way, each waits for the other to read; so a bounded part
+//! of what comes is read meanwhile, and thrown away, as nobody can ask for it any more.
 
 // A read is begun by the system's own call.
 #![allow(unsafe_code)]
@@ -20,15 +19,6 @@ use super::operation::{Operation, Phase, State};
 /// The most that is thrown away, in bytes: what the other end can have in flight, what the system
 /// holds for it (as much, as we make pipes), and the end of a direction.
 const DRAINED_BYTES_MAX: usize = 2 * LARGE_BYTES + 1;
-
-/// What a write holds that is in flight when its pipe is dropped.
-#[derive(Debug)]
-pub(super) struct Left {
-    /// Open until the write is over.
-    pub(super) pipe: Arc<OwnedHandle>,
-    /// The place of the reads, which end with it.
-    pub(super) reads: Arc<Operation>,
-}
 
 /// Reads whose bytes nobody wants.
 #[derive(Debug)]

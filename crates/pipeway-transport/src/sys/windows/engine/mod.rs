@@ -7,6 +7,7 @@
 
 mod buffer;
 mod drain;
+mod left;
 mod operation;
 mod port;
 mod read;

@@ -17,7 +17,8 @@ use windows_sys::Win32::System::IO::{CancelIoEx, OVERLAPPED};
 use windows_sys::core::BOOL;
 
 use super::buffer::Buffer;
-use super::drain::{Drain, Left};
+use super::drain::Drain;
+use super::left::Left;
 
 /// A place for one operation after another: a pipe's reads, its writes, or its wait for a client.
 #[repr(C)]

@@ -20,10 +20,12 @@ use windows_sys::Win32::System::WindowsProgramming::{
     FILE_SKIP_COMPLETION_PORT_ON_SUCCESS, FILE_SKIP_SET_EVENT_ON_HANDLE,
 };
 
+use super::left;
 use super::operation::{Operation, Phase};
 
 /// How long a read with a large buffer may wait before it is called off, to begin again with a
-/// small one: once at the least, twice at the most.
+/// small one: once at the least, twice at the most. What is left of dropped pipes is looked at as
+/// often.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Reads with large buffers, and which of its operations each was when it was last looked at.
@@ -80,6 +82,11 @@ pub(super) fn watch(operation: &Arc<Operation>, pipe: &Arc<OwnedHandle>, serial:
         return;
     }
     drop(watched);
+    wake();
+}
+
+/// Has the thread see that there is something to look at.
+pub(super) fn wake() {
     if let Some(port) = &*PORT.lock().unwrap_or_else(PoisonError::into_inner) {
         // It may be waiting without a limit. If the packet can't be sent, the next one will do.
         // SAFETY: the port is open, and a packet without an operation is none's.
@@ -128,17 +135,23 @@ fn start() -> io::Result<OwnedHandle> {
 /// Takes packets for as long as the process lives.
 fn serve(port: &OwnedHandle) {
     let mut packets = [OVERLAPPED_ENTRY::default(); PACKETS];
-    let mut looked = Instant::now();
+    let mut next_look = None;
     loop {
-        let limit = if WATCHED.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
-            looked = Instant::now();
+        let limit = if WATCHED.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+            && left::is_none()
+        {
+            next_look = None;
             INFINITE
-        } else if looked.elapsed() >= PATIENCE {
-            look_at_watched();
-            looked = Instant::now();
-            continue;
         } else {
-            PATIENCE.saturating_sub(looked.elapsed()).as_millis() as u32 + 1
+            let at = *next_look.get_or_insert_with(|| Instant::now() + PATIENCE);
+            let rest = at.saturating_duration_since(Instant::now());
+            if rest.is_zero() {
+                look_at_watched();
+                left::look();
+                next_look = None;
+                continue;
+            }
+            rest.as_millis() as u32 + 1
         };
         let mut count = 0;
         // SAFETY: the port is open; there is room for as many packets as are asked for, and

@@ -1,9 +1,6 @@
 //! Random conversations over pipes: sizes, waits that are given up, drops and closes, from both
 //! ends. What one end was told is written must be what the other reads, and nothing may be left.
 
-// The handles of this process are counted by a call of the system.
-#![allow(unsafe_code)]
-
 use std::future::poll_fn;
 use std::io::IoSlice;
 use std::pin::Pin;
@@ -14,11 +11,12 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::task::yield_now;
 use tokio::time::timeout;
-use windows_sys::Win32::System::Threading::{GetCurrentProcess, GetProcessHandleCount};
 
+use super::super::handles;
 use super::super::pipe::{Instance, Pipe};
 use super::super::security::{Descriptor, current_user};
 use super::buffer::{LARGE_BYTES, LIVE};
+use super::left;
 use crate::{Direction, HalfClose, PipeName};
 
 /// How many operations there are, where nothing else is asked for.
@@ -33,8 +31,8 @@ const SEED_VARIABLE: &str = "PIPEWAY_STRESS_SEED";
 /// How many conversations go on at once.
 const AT_ONCE: u64 = 8;
 
-/// No conversation takes longer, or something hangs.
-const LIMIT: Duration = Duration::from_secs(60);
+/// No conversation takes longer, nor does anything else here, or something hangs.
+pub(super) const LIMIT: Duration = Duration::from_secs(60);
 
 /// Steele's and Vigna's SplitMix64.
 struct Random(u64);
@@ -248,19 +246,12 @@ async fn conversation(name: PipeName, seed: u64) -> u64 {
     3 + server.operations + client.operations
 }
 
-fn handles() -> u32 {
-    let mut count = 0;
-    // SAFETY: the pseudo-handle of this process is always valid, as is `count` to write to.
-    assert_ne!(unsafe { GetProcessHandleCount(GetCurrentProcess(), &raw mut count) }, 0);
-    count
-}
-
 /// A number that a variable of the environment gives.
 fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap())
 }
 
-fn pair(half_close: HalfClose) -> (Pipe, Pipe) {
+pub(super) fn pair(half_close: HalfClose) -> (Pipe, Pipe) {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let name: PipeName = format!("pipeway-engine-{}-{count}", std::process::id()).parse().unwrap();
@@ -271,6 +262,25 @@ fn pair(half_close: HalfClose) -> (Pipe, Pipe) {
     let polled = instance.poll_connect(&mut Context::from_waker(Waker::noop()));
     assert!(polled.is_ready(), "its client is there");
     (instance.into_pipe(), client)
+}
+
+/// Writes what the system takes over at once, and as much again, which stays in flight. How many
+/// bytes.
+pub(super) async fn fill(pipe: &mut Pipe) -> usize {
+    let content = vec![1; 2 * LARGE_BYTES];
+    timeout(LIMIT, pipe.write_all(&content)).await.unwrap().unwrap();
+    content.len()
+}
+
+/// Waits until so many buffers are in use, for less time than what is left of a pipe has: else that
+/// would hide two ends that wait for each other.
+pub(super) async fn live(count: usize) {
+    let reached = async {
+        while LIVE.load(Ordering::Relaxed) != count {
+            yield_now().await;
+        }
+    };
+    timeout(left::PATIENCE / 2, reached).await.expect("a buffer was not given back");
 }
 
 #[tokio::test]
@@ -299,39 +309,18 @@ async fn a_read_that_waits_gives_its_large_buffer_back() {
 #[tokio::test]
 async fn two_ends_that_are_dropped_with_writes_in_flight_are_both_closed() {
     let (mut server, mut client) = pair(HalfClose::None);
-    // More than the system takes over at once, so that one of each is in flight.
-    for pipe in [&mut server, &mut client] {
-        let content = vec![1; LARGE_BYTES];
-        poll_fn(|cx| {
-            while Pin::new(&mut *pipe).poll_write(cx, &content).is_ready() {}
-            Poll::Ready(())
-        })
-        .await;
-    }
+    fill(&mut server).await;
+    fill(&mut client).await;
     assert!(LIVE.load(Ordering::Relaxed) >= 2);
     drop(server);
     drop(client);
-    let given_back = async {
-        while LIVE.load(Ordering::Relaxed) > 0 {
-            yield_now().await;
-        }
-    };
-    timeout(LIMIT, given_back).await.expect("each waits for the other");
+    live(0).await;
 }
 
 #[tokio::test]
 async fn what_was_written_before_a_drop_is_read_although_it_was_in_flight() {
-    let (mut server, client) = pair(HalfClose::None);
-    let mut client = client;
-    let content = vec![1; LARGE_BYTES];
-    let mut written = 0;
-    poll_fn(|cx| {
-        while let Poll::Ready(count) = Pin::new(&mut client).poll_write(cx, &content) {
-            written += count.unwrap();
-        }
-        Poll::Ready(())
-    })
-    .await;
+    let (mut server, mut client) = pair(HalfClose::None);
+    let written = fill(&mut client).await;
     drop(client);
     let mut received = Vec::new();
     timeout(LIMIT, server.read_to_end(&mut received)).await.unwrap().unwrap();
@@ -362,21 +351,16 @@ fn random_conversations_lose_no_byte_and_leave_nothing() {
                 done += task.await.unwrap().expect("a conversation hangs");
             }
             // What was called off is given back by the port's thread.
-            let given_back = async {
-                while LIVE.load(Ordering::Relaxed) > 0 {
-                    yield_now().await;
-                }
-            };
-            timeout(LIMIT, given_back).await.expect("a buffer was not given back");
+            live(0).await;
             done
         });
         // With the port, the runtime's threads and whatever the system opens once.
         if conversations == 10 * AT_ONCE {
-            before = handles();
+            before = handles::count();
         }
     }
     assert!(conversations > 10 * AT_ONCE, "too few operations to judge by");
-    let after = handles();
+    let after = handles::count();
     assert!(after <= before + 4, "{before} handles were open, now {after}");
     eprintln!("{done} operations, {conversations} conversations, {:?}", began.elapsed());
 }

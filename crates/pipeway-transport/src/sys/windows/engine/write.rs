@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use windows_sys::Win32::Storage::FileSystem::WriteFile;
 
 use super::buffer::{Buffer, LARGE_BYTES};
-use super::drain::Left;
+use super::left::Left;
 use super::operation::{Operation, Phase, State};
 use super::read::Reader;
 
@@ -81,14 +81,14 @@ impl Writer {
     }
 
     /// Lets the pipe go. It stays open until the system has taken over what was reported as
-    /// written; `reader`'s reads are called off.
+    /// written, [but not for long](super::left); `reader`'s reads are called off.
     pub(in super::super) fn leave(&self, reader: &Reader) {
         if self.operation.lock().phase == Phase::InFlight {
             reader.drain();
             let mut state = self.operation.lock();
             if state.phase == Phase::InFlight {
                 let (pipe, reads) = (Arc::clone(&self.pipe), reader.place());
-                state.left = Some(Left { pipe, reads });
+                Left { pipe, reads }.wait_for(&self.operation, &mut state);
                 return;
             }
         }
