@@ -21,7 +21,7 @@ pub(crate) struct Accepted {
     pub(crate) shared: Arc<Shared>,
     pub(crate) place: Place,
     pub(crate) started: Instant,
-    id: u64,
+    pub(crate) id: u64,
     peer: Peer,
 }
 

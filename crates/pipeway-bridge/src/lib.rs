@@ -29,6 +29,7 @@
 //! ```
 
 mod accepted;
+mod awake;
 mod body;
 mod buffer;
 mod chunked;

@@ -12,6 +12,7 @@ use pipeway_transport::{HalfClose, Peer, Stream};
 use tokio::time::Instant;
 
 use crate::accepted::Accepted;
+use crate::awake::{Awake, Moved};
 use crate::buffer::Expect;
 use crate::conn::Conn;
 use crate::deadline::Deadline;
@@ -81,9 +82,14 @@ impl RawSession {
         let mut relay = Relay::new(shared.half_close == HalfClose::None);
         let mut deadline = Deadline::default();
         let client = &mut self.client;
-        let ended =
-            poll_fn(|cx| relay.poll(cx, client, &mut upstream, &shared.timeouts, &mut deadline))
-                .await;
+        let mut awake = Awake::default();
+        let ended = awake.wait(self.accepted.id, |cx, moved| {
+            let before = Moved::until_now(client, &upstream);
+            let polled = relay.poll(cx, client, &mut upstream, &shared.timeouts, &mut deadline);
+            *moved = Moved::until_now(client, &upstream).since(before);
+            polled
+        });
+        let ended = ended.await;
         self.fault = ended.fault();
         let end = match ended {
             // A failure at one end must not look like an orderly end at the other.

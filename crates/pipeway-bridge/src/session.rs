@@ -11,6 +11,7 @@ use pipeway_transport::{Peer, Probe, Stream};
 use tokio::time::Instant;
 
 use crate::accepted::Accepted;
+use crate::awake::{Awake, Moved};
 use crate::buffer::Expect;
 use crate::conn::{Conn, Outgoing};
 use crate::deadline::Deadline;
@@ -41,6 +42,9 @@ pub(crate) struct Session {
     /// Since when a request is waited for, where the clock was read just then.
     waits_since: Option<Instant>,
     deadline: Deadline,
+    /// How the client's next request is waited for, and how the upstream's answer.
+    for_request: Awake,
+    for_answer: Awake,
     requests: u64,
     text: RequestText,
     to_upstream: Outgoing,
@@ -94,6 +98,8 @@ impl Session {
             client: Conn::new(stream),
             upstream: None,
             deadline: Deadline::default(),
+            for_request: Awake::default(),
+            for_answer: Awake::default(),
             requests: 0,
             text: RequestText::default(),
             to_upstream: Outgoing::default(),
@@ -174,7 +180,11 @@ impl Session {
         let shared = Arc::clone(&self.accepted.shared);
         let max = shared.limits.max_head_bytes;
         let mut read_at = None;
-        let next = poll_fn(|cx| {
+        // The answer before was the last turn.
+        let mut answered = 1;
+        let mut for_request = std::mem::take(&mut self.for_request);
+        let next = for_request.wait(self.accepted.id, |cx, moved| {
+            moved.wrote = std::mem::take(&mut answered);
             read_at = None;
             loop {
                 if !self.client.input.is_empty() {
@@ -209,7 +219,7 @@ impl Session {
                     self.drop_closed_upstream(cx);
                 }
                 match self.client.poll_fill(cx, Expect::Little, max.saturating_add(1)) {
-                    Poll::Ready(Ok(n)) if n > 0 => {}
+                    Poll::Ready(Ok(n)) if n > 0 => moved.read += n,
                     Poll::Ready(ended) => {
                         let whole = ended.is_ok() && self.client.input.is_empty();
                         let end = if whole { End::Complete } else { End::ClientClosed };
@@ -227,8 +237,9 @@ impl Session {
                     }
                 }
             }
-        })
-        .await;
+        });
+        let next = next.await;
+        self.for_request = for_request;
         if !matches!(next, Next::Ended(_)) {
             self.requests += 1;
             let (started, received) = began.unwrap_or((self.accepted.started, 0));
@@ -288,16 +299,19 @@ impl Session {
             let now = self.current.as_ref().filter(|_| reused).map(|current| current.whole);
             exchange.begin(upstream, reused, std::mem::take(&mut self.to_client), now);
             let (client, deadline) = (&mut self.client, &mut self.deadline);
-            let outcome = poll_fn(|cx| {
+            let outcome = self.for_answer.wait(self.accepted.id, |cx, moved| {
+                let before = Moved::until_now(client, upstream);
                 let frame = Frame {
                     limits: &shared.limits,
                     timeouts: &shared.timeouts,
                     draining: shared.stage() != Stage::Run,
                     tells_times: shared.events.is_enabled(),
                 };
-                exchange.poll(cx, client, upstream, &frame, deadline)
-            })
-            .await;
+                let polled = exchange.poll(cx, client, upstream, &frame, deadline);
+                *moved = Moved::until_now(client, upstream).since(before);
+                polled
+            });
+            let outcome = outcome.await;
             if is_own && matches!(outcome, Outcome::Complete { .. }) {
                 shared.pool.vouch();
             }
@@ -465,8 +479,13 @@ impl Session {
         let mut relay = Relay::new(is_websocket);
         let (client, deadline) = (&mut self.client, &mut self.deadline);
         deadline.set(None);
-        let ended =
-            poll_fn(|cx| relay.poll(cx, client, upstream, &shared.timeouts, deadline)).await;
+        let ended = self.for_answer.wait(self.accepted.id, |cx, moved| {
+            let before = Moved::until_now(client, upstream);
+            let polled = relay.poll(cx, client, upstream, &shared.timeouts, deadline);
+            *moved = Moved::until_now(client, upstream).since(before);
+            polled
+        });
+        let ended = ended.await;
         self.finish_request(ended.end, ended.fault());
         self.upstream = None;
         self.close().await;

@@ -1,6 +1,5 @@
 //! A session over a pair of pipes: the task that moves its bytes, and what others hold of it.
 
-mod busy;
 mod driver;
 mod frames;
 mod space;

@@ -80,6 +80,7 @@ mod access;
 #[cfg(feature = "axum")]
 pub mod axum;
 mod backoff;
+mod busy;
 #[cfg(feature = "child")]
 pub mod child;
 mod connect;
@@ -115,6 +116,7 @@ mod token;
 pub mod websocket;
 
 pub use access::{Access, AccessParseError};
+pub use busy::BusyPoll;
 pub use connect::{ConnectOptions, connect};
 pub use direction::Direction;
 pub use endpoint::{Endpoint, EndpointParseError, LocalName, PipeName, UnixPath, local_folder};

@@ -6,11 +6,11 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use pipeway_transport::BusyPoll;
 use tokio::io::{AsyncReadExt as _, AsyncWrite};
 use tokio::task::yield_now;
 use tokio::time::{Sleep, sleep_until, timeout};
 
-use super::busy::BusyPoll;
 use super::frames::Frames;
 use super::space::Space;
 use super::state::now;
@@ -24,6 +24,10 @@ const NOTICE: Duration = Duration::from_millis(500);
 
 /// How many slices are given to the system at once.
 const SLICES: usize = 64;
+
+/// A turn that moved no more may be part of a conversation, in bytes: the envelopes and activities
+/// of a few dozen calls are less.
+const SMALL: usize = 16 * 1024;
 
 /// How much is moved before the other tasks of the thread have their turn, in bytes.
 const TURN: usize = 1024 * 1024;
@@ -73,7 +77,7 @@ pub(crate) async fn drive(
         timer: None,
         pending: Vec::new(),
     };
-    let mut busy = BusyPoll::new(busy_poll);
+    let mut busy = BusyPoll::new(busy_poll, SMALL);
     let mut yielding = pin!(None);
     poll_fn(|cx| {
         let mut moved = Moved::default();

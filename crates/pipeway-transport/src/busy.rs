@@ -2,41 +2,43 @@
 
 use std::time::{Duration, Instant};
 
-/// A turn that moved more is no part of a conversation, in bytes: a large transfer keeps its thread
-/// awake by itself. The envelope and the activity of a few dozen calls are less.
-const SMALL: usize = 16 * 1024;
-
 /// After how many vain times in a row the pause between two tries grows no more: 2 to the power of
 /// this, less one, is how many small turns are then passed over.
-const VAIN_MAX: u32 = 7;
+const VAIN_MAX: u32 = 10;
 
-/// Decides when a session's task keeps looking for input instead of letting its thread sleep.
+/// Decides when a connection's task keeps looking for input instead of letting its thread sleep.
 ///
 /// Waking a processor that sleeps costs more than a short conversation's own work. So after a small
 /// turn the task looks again for a moment; where that was in vain, since the answer takes longer or
-/// the processor is needed by who is to answer, it is tried more and more seldom.
+/// the processor is needed by who is to answer, it is tried more and more seldom, down to once in
+/// 1,024 turns. While nothing moves nothing is looked for.
+///
+/// To look again is to let the other tasks run, to have the system asked what is ready, and to be
+/// woken: [`yield_now`](tokio::task::yield_now).
 #[derive(Debug)]
-pub(crate) struct BusyPoll {
+pub struct BusyPoll {
     window: Duration,
+    small_bytes: usize,
     until: Option<Instant>,
     vain: u32,
     passing: u32,
 }
 
 impl BusyPoll {
-    /// Looks for `window` at the most; zero is never.
-    pub(crate) fn new(window: Duration) -> Self {
-        BusyPoll { window, until: None, vain: 0, passing: 0 }
+    /// Looks for `window` at the most; zero is never. A turn that moved more than `small_bytes` is no
+    /// part of a conversation: a large transfer keeps its thread awake by itself.
+    pub const fn new(window: Duration, small_bytes: usize) -> Self {
+        BusyPoll { window, small_bytes, until: None, vain: 0, passing: 0 }
+    }
+
+    /// Looks no more for what the last turn waits for, which was neither worth it nor in vain.
+    pub fn rest(&mut self) {
+        self.until = None;
     }
 
     /// Whether to look again, after a turn that has read and written so many bytes and has found
-    /// nothing more to do.
-    pub(crate) fn again(
-        &mut self,
-        read: usize,
-        wrote: usize,
-        now: impl FnOnce() -> Instant,
-    ) -> bool {
+    /// nothing more to do. `now` is asked where it matters.
+    pub fn again(&mut self, read: usize, wrote: usize, now: impl FnOnce() -> Instant) -> bool {
         let idle = read == 0 && wrote == 0;
         if self.window.is_zero() || (idle && self.until.is_none()) {
             return false;
@@ -54,7 +56,7 @@ impl BusyPoll {
         }
         if !idle {
             self.until = None;
-            if read + wrote <= SMALL {
+            if read + wrote <= self.small_bytes {
                 if self.passing == 0 {
                     self.until = Some(now + self.window);
                 } else {
@@ -71,6 +73,7 @@ mod tests {
     use super::*;
 
     const WINDOW: Duration = Duration::from_micros(20);
+    const SMALL: usize = 4096;
 
     struct Clock(Instant);
 
@@ -84,7 +87,7 @@ mod tests {
 
     #[test]
     fn a_conversation_of_small_turns_never_sleeps() {
-        let (mut busy, mut clock) = (BusyPoll::new(WINDOW), Clock(Instant::now()));
+        let (mut busy, mut clock) = (BusyPoll::new(WINDOW, SMALL), Clock(Instant::now()));
         for _ in 0..1000 {
             assert!(busy.again(0, 10, clock.after(1)));
             assert!(busy.again(0, 0, clock.after(5)));
@@ -94,7 +97,7 @@ mod tests {
 
     #[test]
     fn nothing_is_looked_for_while_nothing_moves() {
-        let (mut busy, mut clock) = (BusyPoll::new(WINDOW), Clock(Instant::now()));
+        let (mut busy, mut clock) = (BusyPoll::new(WINDOW, SMALL), Clock(Instant::now()));
         assert!(!busy.again(0, 0, clock.after(1)));
         assert!(busy.again(1, 0, clock.after(1)));
         assert!(!busy.again(0, 0, clock.after(20)));
@@ -103,15 +106,15 @@ mod tests {
 
     #[test]
     fn what_is_in_vain_is_tried_ever_more_seldom() {
-        let (mut busy, mut clock) = (BusyPoll::new(WINDOW), Clock(Instant::now()));
+        let (mut busy, mut clock) = (BusyPoll::new(WINDOW, SMALL), Clock(Instant::now()));
         let mut tries = 0;
-        for _ in 0..10_000 {
+        for _ in 0..100_000 {
             if busy.again(0, 10, clock.after(1000)) {
                 tries += 1;
                 assert!(!busy.again(0, 0, clock.after(20)));
             }
         }
-        assert!((10_000 / 128..10_000 / 128 + 10).contains(&tries), "{tries}");
+        assert!((100_000 / 1024..100_000 / 1024 + 20).contains(&tries), "{tries}");
         // And as soon as it is worth it, always.
         while !busy.again(0, 10, clock.after(1000)) {}
         for _ in 0..100 {
@@ -122,16 +125,26 @@ mod tests {
 
     #[test]
     fn an_answer_that_came_too_late_was_waited_for_in_vain() {
-        let (mut busy, mut clock) = (BusyPoll::new(WINDOW), Clock(Instant::now()));
+        let (mut busy, mut clock) = (BusyPoll::new(WINDOW, SMALL), Clock(Instant::now()));
         assert!(busy.again(0, 10, clock.after(1)));
         assert!(!busy.again(10, 0, clock.after(30)));
     }
 
     #[test]
     fn a_large_turn_and_a_window_of_zero_sleep_at_once() {
-        let (mut busy, mut clock) = (BusyPoll::new(WINDOW), Clock(Instant::now()));
+        let (mut busy, mut clock) = (BusyPoll::new(WINDOW, SMALL), Clock(Instant::now()));
         assert!(!busy.again(0, SMALL + 1, clock.after(1)));
-        let mut never = BusyPoll::new(Duration::ZERO);
+        let mut never = BusyPoll::new(Duration::ZERO, SMALL);
         assert!(!never.again(0, 10, || unreachable!("the clock is not asked")));
+    }
+
+    #[test]
+    fn what_was_given_up_is_neither_worth_it_nor_in_vain() {
+        let (mut busy, mut clock) = (BusyPoll::new(WINDOW, SMALL), Clock(Instant::now()));
+        for _ in 0..100 {
+            assert!(busy.again(0, 10, clock.after(1000)));
+            busy.rest();
+            assert!(!busy.again(0, 0, clock.after(1)));
+        }
     }
 }
