@@ -1,6 +1,6 @@
 //! What keeps a session's thread awake for an answer that comes soon.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::{Context, Poll};
@@ -18,19 +18,31 @@ const WINDOW: Duration = Duration::from_micros(200);
 const SMALL: usize = 16 * 1024;
 
 thread_local! {
-    /// The session that has moved something on this thread last.
-    static LAST: Cell<u64> = const { Cell::new(0) };
+    static THREAD: RefCell<Thread> = const { RefCell::new(Thread::new()) };
 }
 
-/// How a session waits for one of its two sides.
+/// What a session waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum For {
+    /// The client's next request.
+    Request,
+    /// The upstream's answer, or either side's next message.
+    Answer,
+}
+
+/// How the sessions of a thread wait.
 ///
 /// With one client at a time a bridge sleeps twice in each exchange, and being woken takes longer
 /// than all that it does. So a session that moved something looks again before its thread sleeps,
 /// for as long as it is the only one on its thread that moves anything: where there are several, one
-/// or another has work.
+/// or another has work. What was in vain for one is for the next one, too: a client may have a new
+/// connection for each request.
 #[derive(Debug)]
-pub(crate) struct Awake {
-    busy: BusyPoll,
+struct Thread {
+    /// The session that has moved something last.
+    last: u64,
+    request: BusyPoll,
+    answer: BusyPoll,
 }
 
 /// What a turn has moved, in bytes.
@@ -60,43 +72,74 @@ impl Moved {
     }
 }
 
-impl Default for Awake {
-    fn default() -> Self {
-        Awake { busy: BusyPoll::new(WINDOW, SMALL) }
-    }
+/// Takes turns of `work` until it is done. Each tells what it has moved.
+pub(crate) async fn wait<T>(
+    session: u64,
+    what: For,
+    mut work: impl FnMut(&mut Context<'_>, &mut Moved) -> Poll<T>,
+) -> T {
+    let mut yielding = pin!(None);
+    poll_fn(|cx| {
+        let mut moved = Moved::default();
+        let polled = work(cx, &mut moved);
+        let again = THREAD.with_borrow_mut(|thread| match &polled {
+            Poll::Pending => thread.looks_again(session, what, moved, Instant::now),
+            Poll::Ready(_) => {
+                thread.found(session, what, Instant::now);
+                false
+            }
+        });
+        if again {
+            // The other tasks have their turn, the system is asked for what is ready, and then
+            // this task is woken: it waits, but its thread does not sleep.
+            yielding.set(Some(yield_now()));
+            if let Some(yielding) = yielding.as_mut().as_pin_mut() {
+                let _ = yielding.poll(cx);
+            }
+        }
+        polled
+    })
+    .await
 }
 
-impl Awake {
-    /// Takes turns of `work` until it is done. Each tells what it has moved.
-    pub(crate) async fn wait<T>(
-        &mut self,
-        session: u64,
-        mut work: impl FnMut(&mut Context<'_>, &mut Moved) -> Poll<T>,
-    ) -> T {
-        let mut yielding = pin!(None);
-        poll_fn(|cx| {
-            let mut moved = Moved::default();
-            let polled = work(cx, &mut moved);
-            if polled.is_pending() && self.looks_again(session, moved, Instant::now) {
-                // The other tasks have their turn, the system is asked for what is ready, and then
-                // this task is woken: it waits, but its thread does not sleep.
-                yielding.set(Some(yield_now()));
-                if let Some(yielding) = yielding.as_mut().as_pin_mut() {
-                    let _ = yielding.poll(cx);
-                }
-            }
-            polled
-        })
-        .await
+impl Thread {
+    const fn new() -> Self {
+        Thread {
+            last: 0,
+            request: BusyPoll::new(WINDOW, SMALL),
+            answer: BusyPoll::new(WINDOW, SMALL),
+        }
     }
 
-    fn looks_again(&mut self, session: u64, moved: Moved, now: impl FnOnce() -> Instant) -> bool {
-        let last = if moved.is_nothing() { LAST.get() } else { LAST.replace(session) };
-        if last != session {
-            self.busy.rest();
+    fn looks_again(
+        &mut self,
+        session: u64,
+        what: For,
+        moved: Moved,
+        now: impl FnOnce() -> Instant,
+    ) -> bool {
+        if self.last != session {
+            if !moved.is_nothing() {
+                self.last = session;
+                self.request.rest();
+                self.answer.rest();
+            }
             return false;
         }
-        self.busy.again(moved.read, moved.wrote, now)
+        self.busy(what).again(moved.read, moved.wrote, now)
+    }
+
+    fn found(&mut self, session: u64, what: For, now: impl FnOnce() -> Instant) {
+        if self.last == session {
+            self.busy(what).found(now);
+        }
+    }
+
+    fn busy(&mut self, what: For) -> &mut BusyPoll {
+        match what {
+            For::Request => &mut self.request,
+            For::Answer => &mut self.answer,
+        }
     }
 }
 
@@ -110,37 +153,56 @@ mod tests {
 
     #[test]
     fn a_session_by_itself_looks_for_its_answer() {
-        let (mut awake, now) = (Awake::default(), Instant::now());
+        let (mut thread, now) = (Thread::new(), Instant::now());
         // The one before may have been another.
-        assert!(!awake.looks_again(1, SENT, || now));
+        assert!(!thread.looks_again(1, For::Answer, SENT, || now));
         for _ in 0..100 {
-            assert!(awake.looks_again(1, SENT, || now));
-            assert!(awake.looks_again(1, NOTHING, || now + WINDOW / 2));
-            assert!(awake.looks_again(1, READ, || now + WINDOW / 2));
+            assert!(thread.looks_again(1, For::Answer, SENT, || now));
+            assert!(thread.looks_again(1, For::Answer, NOTHING, || now + WINDOW / 2));
+            assert!(thread.looks_again(1, For::Answer, READ, || now + WINDOW / 2));
         }
-        assert!(!awake.looks_again(1, NOTHING, || now + 2 * WINDOW));
+        assert!(!thread.looks_again(1, For::Answer, NOTHING, || now + 2 * WINDOW));
     }
 
     #[test]
     fn among_others_nobody_looks_and_no_clock_is_read() {
-        let (mut one, mut other) = (Awake::default(), Awake::default());
+        let mut thread = Thread::new();
         for _ in 0..10 {
-            assert!(!one.looks_again(1, SENT, || unreachable!("it reads the clock")));
-            assert!(!other.looks_again(2, SENT, || unreachable!("it reads the clock")));
-            assert!(!one.looks_again(1, NOTHING, || unreachable!("it reads the clock")));
+            for session in 1..3 {
+                let read = || unreachable!("it reads the clock");
+                assert!(!thread.looks_again(session, For::Answer, SENT, read));
+                assert!(!thread.looks_again(3, For::Answer, NOTHING, read));
+            }
         }
     }
 
     #[test]
     fn who_looks_stops_when_another_moves() {
-        let (mut one, mut other, now) = (Awake::default(), Awake::default(), Instant::now());
-        one.looks_again(1, SENT, || now);
-        assert!(one.looks_again(1, SENT, || now));
-        assert!(!other.looks_again(2, SENT, || now));
-        assert!(!one.looks_again(1, NOTHING, || now));
+        let (mut thread, now) = (Thread::new(), Instant::now());
+        thread.looks_again(1, For::Answer, SENT, || now);
+        assert!(thread.looks_again(1, For::Answer, SENT, || now));
+        assert!(!thread.looks_again(2, For::Answer, SENT, || now));
+        assert!(!thread.looks_again(1, For::Answer, NOTHING, || now));
         // And begins anew by itself.
-        one.looks_again(1, SENT, || now);
-        assert!(one.looks_again(1, SENT, || now));
+        thread.looks_again(1, For::Answer, SENT, || now);
+        assert!(thread.looks_again(1, For::Answer, SENT, || now));
+    }
+
+    #[test]
+    fn a_client_that_pauses_does_not_keep_a_quick_upstream_from_being_looked_for() {
+        let (mut thread, mut now) = (Thread::new(), Instant::now());
+        thread.looks_again(1, For::Answer, SENT, || now);
+        let mut looked = 0;
+        for _ in 0..1000 {
+            now += Duration::from_secs(1);
+            assert!(thread.looks_again(1, For::Answer, SENT, || now));
+            thread.found(1, For::Answer, || now + WINDOW / 2);
+            if thread.looks_again(1, For::Request, SENT, || now + WINDOW / 2) {
+                looked += 1;
+                assert!(!thread.looks_again(1, For::Request, NOTHING, || now + 2 * WINDOW));
+            }
+        }
+        assert!((1..20).contains(&looked), "{looked}");
     }
 
     #[tokio::test]
@@ -154,9 +216,8 @@ mod tests {
                 }
                 let _ = tx.send("found");
             });
-            let mut awake = Awake::default();
             let mut first = true;
-            let found = awake.wait(1, |cx, moved| {
+            let found = wait(1, For::Answer, |cx, moved| {
                 moved.wrote = usize::from(std::mem::take(&mut first));
                 std::pin::Pin::new(&mut rx).poll(cx)
             });

@@ -12,7 +12,7 @@ use pipeway_transport::{HalfClose, Peer, Stream};
 use tokio::time::Instant;
 
 use crate::accepted::Accepted;
-use crate::awake::{Awake, Moved};
+use crate::awake::{For, Moved, wait};
 use crate::buffer::Expect;
 use crate::conn::Conn;
 use crate::deadline::Deadline;
@@ -82,8 +82,7 @@ impl RawSession {
         let mut relay = Relay::new(shared.half_close == HalfClose::None);
         let mut deadline = Deadline::default();
         let client = &mut self.client;
-        let mut awake = Awake::default();
-        let ended = awake.wait(self.accepted.id, |cx, moved| {
+        let ended = wait(self.accepted.id, For::Answer, |cx, moved| {
             let before = Moved::until_now(client, &upstream);
             let polled = relay.poll(cx, client, &mut upstream, &shared.timeouts, &mut deadline);
             *moved = Moved::until_now(client, &upstream).since(before);

@@ -11,7 +11,7 @@ use pipeway_transport::{Peer, Probe, Stream};
 use tokio::time::Instant;
 
 use crate::accepted::Accepted;
-use crate::awake::{Awake, Moved};
+use crate::awake::{For, Moved, wait};
 use crate::buffer::Expect;
 use crate::conn::{Conn, Outgoing};
 use crate::deadline::Deadline;
@@ -42,9 +42,6 @@ pub(crate) struct Session {
     /// Since when a request is waited for, where the clock was read just then.
     waits_since: Option<Instant>,
     deadline: Deadline,
-    /// How the client's next request is waited for, and how the upstream's answer.
-    for_request: Awake,
-    for_answer: Awake,
     requests: u64,
     text: RequestText,
     to_upstream: Outgoing,
@@ -98,8 +95,6 @@ impl Session {
             client: Conn::new(stream),
             upstream: None,
             deadline: Deadline::default(),
-            for_request: Awake::default(),
-            for_answer: Awake::default(),
             requests: 0,
             text: RequestText::default(),
             to_upstream: Outgoing::default(),
@@ -182,8 +177,7 @@ impl Session {
         let mut read_at = None;
         // The answer before was the last turn.
         let mut answered = 1;
-        let mut for_request = std::mem::take(&mut self.for_request);
-        let next = for_request.wait(self.accepted.id, |cx, moved| {
+        let next = wait(self.accepted.id, For::Request, |cx, moved| {
             moved.wrote = std::mem::take(&mut answered);
             read_at = None;
             loop {
@@ -239,7 +233,6 @@ impl Session {
             }
         });
         let next = next.await;
-        self.for_request = for_request;
         if !matches!(next, Next::Ended(_)) {
             self.requests += 1;
             let (started, received) = began.unwrap_or((self.accepted.started, 0));
@@ -299,7 +292,7 @@ impl Session {
             let now = self.current.as_ref().filter(|_| reused).map(|current| current.whole);
             exchange.begin(upstream, reused, std::mem::take(&mut self.to_client), now);
             let (client, deadline) = (&mut self.client, &mut self.deadline);
-            let outcome = self.for_answer.wait(self.accepted.id, |cx, moved| {
+            let outcome = wait(self.accepted.id, For::Answer, |cx, moved| {
                 let before = Moved::until_now(client, upstream);
                 let frame = Frame {
                     limits: &shared.limits,
@@ -479,7 +472,7 @@ impl Session {
         let mut relay = Relay::new(is_websocket);
         let (client, deadline) = (&mut self.client, &mut self.deadline);
         deadline.set(None);
-        let ended = self.for_answer.wait(self.accepted.id, |cx, moved| {
+        let ended = wait(self.accepted.id, For::Answer, |cx, moved| {
             let before = Moved::until_now(client, upstream);
             let polled = relay.poll(cx, client, upstream, &shared.timeouts, deadline);
             *moved = Moved::until_now(client, upstream).since(before);

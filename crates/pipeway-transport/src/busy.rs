@@ -43,16 +43,15 @@ impl BusyPoll {
         if self.window.is_zero() || (idle && self.until.is_none()) {
             return false;
         }
+        if self.until.is_none() && self.passing > 0 {
+            self.passing -= u32::from(read + wrote <= self.small_bytes);
+            return false;
+        }
         let now = now();
-        if let Some(until) = self.until {
-            if now >= until {
-                self.until = None;
-                self.vain = (self.vain + 1).min(VAIN_MAX);
-                self.passing = (1 << self.vain) - 1;
-            } else if read > 0 {
-                self.vain = 0;
-                self.passing = 0;
-            }
+        if let Some(until) = self.until
+            && (now >= until || read > 0)
+        {
+            self.learn(now < until);
         }
         if !idle {
             self.until = None;
@@ -65,6 +64,21 @@ impl BusyPoll {
             }
         }
         self.until.is_some()
+    }
+
+    /// What was looked for is there, and nothing more is waited for now. `now` is asked where it
+    /// matters.
+    pub fn found(&mut self, now: impl FnOnce() -> Instant) {
+        if let Some(until) = self.until {
+            self.learn(now() < until);
+        }
+    }
+
+    /// Whether it was worth it.
+    fn learn(&mut self, worth: bool) {
+        self.until = None;
+        self.vain = if worth { 0 } else { (self.vain + 1).min(VAIN_MAX) };
+        self.passing = (1 << self.vain) - 1;
     }
 }
 
@@ -146,5 +160,18 @@ mod tests {
             busy.rest();
             assert!(!busy.again(0, 0, clock.after(1)));
         }
+    }
+
+    #[test]
+    fn what_was_found_ends_the_looking_and_is_learned_from() {
+        let (mut busy, mut clock) = (BusyPoll::new(WINDOW, SMALL), Clock(Instant::now()));
+        for _ in 0..100 {
+            assert!(busy.again(0, 10, clock.after(1000)));
+            busy.found(clock.after(5));
+            busy.found(|| unreachable!("nothing is looked for"));
+        }
+        assert!(busy.again(0, 10, clock.after(1000)));
+        busy.found(clock.after(30));
+        assert!(!busy.again(0, 10, clock.after(1)), "it came too late");
     }
 }
