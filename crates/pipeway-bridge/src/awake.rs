@@ -72,8 +72,10 @@ impl Moved {
     }
 }
 
-/// Takes turns of `work` until it is done. Each tells what it has moved.
+/// Takes turns of `work` until it is done. Each tells what it has moved. With `looks` the thread is
+/// kept awake for it.
 pub(crate) async fn wait<T>(
+    looks: bool,
     session: u64,
     what: For,
     mut work: impl FnMut(&mut Context<'_>, &mut Moved) -> Poll<T>,
@@ -82,6 +84,9 @@ pub(crate) async fn wait<T>(
     poll_fn(|cx| {
         let mut moved = Moved::default();
         let polled = work(cx, &mut moved);
+        if !looks {
+            return polled;
+        }
         let again = THREAD.with_borrow_mut(|thread| match &polled {
             Poll::Pending => thread.looks_again(session, what, moved, Instant::now),
             Poll::Ready(_) => {
@@ -217,7 +222,7 @@ mod tests {
                 let _ = tx.send("found");
             });
             let mut first = true;
-            let found = wait(1, For::Answer, |cx, moved| {
+            let found = wait(true, 1, For::Answer, |cx, moved| {
                 moved.wrote = usize::from(std::mem::take(&mut first));
                 std::pin::Pin::new(&mut rx).poll(cx)
             });

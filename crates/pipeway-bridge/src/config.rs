@@ -47,6 +47,9 @@ pub struct BridgeConfig {
     pub limits: Limits,
     /// How long everything may take.
     pub timeouts: Timeouts,
+    /// Whether a session that has its thread to itself looks for what comes next for up to 200 µs
+    /// before the thread sleeps; ever more seldom where that is in vain. Default: yes.
+    pub busy_poll: bool,
     /// Where events go.
     pub events: Sink,
 }
@@ -69,6 +72,7 @@ impl BridgeConfig {
             policy: Policy::default(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
+            busy_poll: true,
             events: Sink::disabled(),
         }
     }

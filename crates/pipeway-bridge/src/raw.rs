@@ -82,7 +82,7 @@ impl RawSession {
         let mut relay = Relay::new(shared.half_close == HalfClose::None);
         let mut deadline = Deadline::default();
         let client = &mut self.client;
-        let ended = wait(self.accepted.id, For::Answer, |cx, moved| {
+        let ended = wait(shared.busy_poll, self.accepted.id, For::Answer, |cx, moved| {
             let before = Moved::until_now(client, &upstream);
             let polled = relay.poll(cx, client, &mut upstream, &shared.timeouts, &mut deadline);
             *moved = Moved::until_now(client, &upstream).since(before);

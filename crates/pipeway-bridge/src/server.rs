@@ -236,6 +236,7 @@ impl Bridge {
             name: config.name,
             protocol: config.protocol,
             half_close: config.half_close,
+            busy_poll: config.busy_poll,
             rules,
             limits: config.limits,
             timeouts: config.timeouts,

@@ -177,7 +177,7 @@ impl Session {
         let mut read_at = None;
         // The answer before was the last turn.
         let mut answered = 1;
-        let next = wait(self.accepted.id, For::Request, |cx, moved| {
+        let next = wait(shared.busy_poll, self.accepted.id, For::Request, |cx, moved| {
             moved.wrote = std::mem::take(&mut answered);
             read_at = None;
             loop {
@@ -292,7 +292,7 @@ impl Session {
             let now = self.current.as_ref().filter(|_| reused).map(|current| current.whole);
             exchange.begin(upstream, reused, std::mem::take(&mut self.to_client), now);
             let (client, deadline) = (&mut self.client, &mut self.deadline);
-            let outcome = wait(self.accepted.id, For::Answer, |cx, moved| {
+            let outcome = wait(shared.busy_poll, self.accepted.id, For::Answer, |cx, moved| {
                 let before = Moved::until_now(client, upstream);
                 let frame = Frame {
                     limits: &shared.limits,
@@ -472,7 +472,7 @@ impl Session {
         let mut relay = Relay::new(is_websocket);
         let (client, deadline) = (&mut self.client, &mut self.deadline);
         deadline.set(None);
-        let ended = wait(self.accepted.id, For::Answer, |cx, moved| {
+        let ended = wait(shared.busy_poll, self.accepted.id, For::Answer, |cx, moved| {
             let before = Moved::until_now(client, upstream);
             let polled = relay.poll(cx, client, upstream, &shared.timeouts, deadline);
             *moved = Moved::until_now(client, upstream).since(before);

@@ -54,6 +54,7 @@ pub(crate) struct Setup {
     pub(crate) rules: RequestRules,
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
+    pub(crate) busy_poll: bool,
     pub(crate) upstream: Upstream,
     pub(crate) transport: HopText,
     pub(crate) is_activated: bool,

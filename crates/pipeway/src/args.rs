@@ -180,7 +180,7 @@ mod tests {
             --max-head-size 1KiB --max-headers 1 --max-body-size none --connect-timeout 1s \
             --first-request-timeout 1s --head-timeout 1s --first-byte-timeout none \
             --body-idle-timeout 1s --answer-idle-timeout 1s --keep-alive-timeout 1s \
-            --upstream-idle-timeout 0s --upgrade-idle-timeout 1s --half-close-idle-timeout 1s --drain-timeout 0s \
+            --upstream-idle-timeout 0s --upgrade-idle-timeout 1s --half-close-idle-timeout 1s --drain-timeout 0s --busy-poll no \
             --events stderr --events-max-size 1MiB --events-max-files 1 --events-show-query \
             --events-show-sid";
         let cli = Cli::try_parse_from(text.split_whitespace()).unwrap();

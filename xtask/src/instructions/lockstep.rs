@@ -67,6 +67,8 @@ impl Served {
         command.arg(format!("--log-file={}", log.display())).arg(program).arg("bridge");
         command.arg("--listen").arg(format!("unix:{}", socket.display()));
         command.arg("--to").arg(format!("unix:{}", upstream_socket.display()));
+        // Looking for what only comes when it sleeps would be counted by the clock.
+        command.args(["--busy-poll", "no"]);
         if case == Case::GetWithEvents {
             command.arg("--events").arg(own("events.jsonl"));
         }

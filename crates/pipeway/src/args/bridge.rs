@@ -220,6 +220,10 @@ struct TimeoutArgs {
     /// From the order to stop to the cut of what still runs [default: 10s]
     #[arg(long = "drain-timeout", value_name = "TIME", value_parser = value::<TimeOrZero>)]
     drain: Option<TimeOrZero>,
+
+    /// Look for a quick answer for up to 200 µs before sleeping: yes or no [default: yes]
+    #[arg(long, value_name = "WHETHER", value_parser = value::<bool>)]
+    busy_poll: Option<bool>,
 }
 
 impl LinkArgs {
@@ -279,6 +283,7 @@ impl BridgeArgs {
             upgrade_idle: flag("--upgrade-idle-timeout", timeouts.upgrade_idle),
             half_close_idle: flag("--half-close-idle-timeout", timeouts.half_close_idle),
             drain: flag("--drain-timeout", timeouts.drain),
+            busy_poll: flag("--busy-poll", timeouts.busy_poll),
         };
         (bridge, link, self.events.layer())
     }

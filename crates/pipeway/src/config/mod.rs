@@ -430,6 +430,7 @@ fn to_config(bridge: BridgeSettings, events: &Sink) -> BridgeConfig {
         half_close_idle: bridge.half_close_idle.value.0,
         drain: bridge.drain.value.0,
     };
+    config.busy_poll = bridge.busy_poll.value;
     config.events = events.clone();
     config
 }

@@ -217,6 +217,7 @@ settings! {
         "timeouts.half_close_idle", "--half-close-idle-timeout", Some(env::HALF_CLOSE_IDLE_TIMEOUT);
     drain: TimeOrZero = TimeOrZero(Timeouts::default().drain),
         "timeouts.drain", "--drain-timeout", Some(env::DRAIN_TIMEOUT);
+    busy_poll: bool = true, "busy_poll", "--busy-poll", None;
 }
 
 settings! {
