@@ -99,8 +99,8 @@ impl Instance {
         let mut state = self.operation.lock();
         if state.phase() == Phase::Idle {
             let handle = self.handle.as_raw_handle();
-            // SAFETY: the handle is open, and the operation's own; there is no memory but that of
-            // the operation.
+            // SAFETY: the handle is open, and that of the pipe that the operation is for; there is
+            // no memory but the operation's own.
             unsafe {
                 self.operation.start(&mut state, |overlapped| ConnectNamedPipe(handle, overlapped));
             }

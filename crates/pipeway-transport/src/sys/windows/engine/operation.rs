@@ -24,7 +24,7 @@ use super::pool::{Handle, Pooled};
 pub(in super::super) struct Operation {
     /// The first field: the system's pointer to it is one to the whole.
     overlapped: UnsafeCell<OVERLAPPED>,
-    /// Of the pipe: it is open for as long as the system has an operation.
+    /// The pipe's object of the pool, which stays open for as long as the system has an operation.
     pooled: Arc<Pooled>,
     state: Mutex<State>,
 }

@@ -109,9 +109,9 @@ impl Pooled {
 
 impl Drop for Pooled {
     fn drop(&mut self) {
-        // SAFETY: it was opened in `Handle::new`, and is closed this once. Whoever has an operation
-        // in flight owns this, and so does the handle, so there are none and that is closed. This
-        // may be a call of the object's own, which the pool has end first.
+        // SAFETY: it was opened in `Handle::new`, and is closed this once. A place that has an
+        // operation in flight owns this, as whoever has the handle does: so there is none, and that
+        // is closed. This may be within a call of the object's own: it is freed after that.
         unsafe { CloseThreadpoolIo(self.object) };
         #[cfg(test)]
         OPEN.fetch_sub(1, Ordering::Relaxed);

@@ -123,8 +123,8 @@ impl Reader {
         let buffer = state.buffer.get_or_insert_with(|| Buffer::take(self.wanted));
         let (at, bytes) = (buffer.pointer(), buffer.bytes() as u32);
         let pipe = self.pipe.as_raw_handle();
-        // SAFETY: the handle is open, and the operation's own; the memory is that of the state's
-        // buffer, which is as large.
+        // SAFETY: the handle is open, and that of the pipe that the operation is for; the memory is
+        // that of the state's buffer, which is as large.
         unsafe {
             self.operation
                 .start(state, |overlapped| ReadFile(pipe, at, bytes, null_mut(), overlapped));

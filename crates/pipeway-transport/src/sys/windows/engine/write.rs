@@ -103,8 +103,8 @@ impl Writer {
         let buffer = state.buffer.insert(Buffer::take(wanted.min(WRITE_BYTES_MAX)));
         let count = buffer.fill(parts);
         let (at, pipe) = (buffer.pointer().cast_const(), self.pipe.as_raw_handle());
-        // SAFETY: the handle is open, and the operation's own; the memory is that of the state's
-        // buffer, which has as much.
+        // SAFETY: the handle is open, and that of the pipe that the operation is for; the memory is
+        // that of the state's buffer, which has as much.
         unsafe {
             self.operation.start(state, |overlapped| {
                 WriteFile(pipe, at, count as u32, null_mut(), overlapped)
