@@ -30,7 +30,7 @@ use windows_sys::Win32::System::Pipes::{
 };
 
 use super::ending::Ending;
-use super::engine::{Operation, Phase, Read, Reader, Writer, associate};
+use super::engine::{Handle, Operation, Phase, Read, Reader, Writer};
 use super::security::{Descriptor, wide};
 use crate::stream::Probe;
 use crate::{Direction, HalfClose, PipeName};
@@ -52,7 +52,7 @@ const BUFFER_BYTES: u32 = 64 * 1024;
 /// An instance of a pipe that no client was handed over from yet.
 #[derive(Debug)]
 pub(super) struct Instance {
-    handle: Arc<OwnedHandle>,
+    handle: Arc<Handle>,
     /// The wait for a client.
     operation: Arc<Operation>,
     kind: Kind,
@@ -89,9 +89,9 @@ impl Instance {
                 &raw const attributes,
             )
         };
-        let handle = owned(handle)?;
-        associate(handle.as_handle(), kind.skips())?;
-        Ok(Instance { handle: Arc::new(handle), operation: Operation::new(), kind })
+        let handle = Handle::new(owned(handle)?, kind.skips())?;
+        let operation = Operation::new(&handle);
+        Ok(Instance { handle, operation, kind })
     }
 
     /// Waits for a client. Cancel safe.
@@ -99,12 +99,10 @@ impl Instance {
         let mut state = self.operation.lock();
         if state.phase() == Phase::Idle {
             let handle = self.handle.as_raw_handle();
-            // SAFETY: the handle is open and associated with the port; there is no memory but the
-            // operation's own.
+            // SAFETY: the handle is open, and that of the pipe that the operation is for; there is
+            // no memory but the operation's own.
             unsafe {
-                self.operation.start(&mut state, self.kind.skips(), |overlapped| {
-                    ConnectNamedPipe(handle, overlapped)
-                });
+                self.operation.start(&mut state, |overlapped| ConnectNamedPipe(handle, overlapped));
             }
         }
         match state.phase() {
@@ -144,7 +142,7 @@ pub(crate) struct Pipe {
     ending: Ending,
     reader: Reader,
     writer: Writer,
-    handle: Arc<OwnedHandle>,
+    handle: Arc<Handle>,
     kind: Kind,
     direction: Direction,
     /// Whether the end of the stream was read.
@@ -163,9 +161,9 @@ enum Kind {
 }
 
 impl Kind {
-    /// Whether the port is spared what ends at once. A read that ends at once with a part of a
-    /// message is neither a success nor a failure to the system, which does not say whether that
-    /// goes to the port.
+    /// Whether the thread pool is spared what ends at once. A read that ends at once with a part
+    /// of a message is neither a success nor a failure to the system, which does not say whether
+    /// that goes to the pool.
     fn skips(self) -> bool {
         self == Kind::Bytes
     }
@@ -197,14 +195,12 @@ impl Pipe {
         if kind != Kind::Bytes && direction != Direction::WriteOnly {
             read_by_messages(handle.as_handle())?;
         }
-        associate(handle.as_handle(), kind.skips())?;
-        Ok(Pipe::new(Arc::new(handle), kind, direction))
+        Ok(Pipe::new(Handle::new(handle, kind.skips())?, kind, direction))
     }
 
-    /// The handle is associated with the engine's port.
-    fn new(handle: Arc<OwnedHandle>, kind: Kind, direction: Direction) -> Pipe {
-        let reader = Reader::new(Arc::clone(&handle), kind.skips());
-        let writer = Writer::new(Arc::clone(&handle), kind.skips());
+    fn new(handle: Arc<Handle>, kind: Kind, direction: Direction) -> Pipe {
+        let reader = Reader::new(Arc::clone(&handle));
+        let writer = Writer::new(Arc::clone(&handle));
         let pipe = Pipe {
             ending: Ending::Open { written: false },
             reader,

@@ -6,7 +6,7 @@
 // A read is begun by the system's own call.
 #![allow(unsafe_code)]
 
-use std::os::windows::io::{AsRawHandle, OwnedHandle};
+use std::os::windows::io::AsRawHandle;
 use std::ptr::null_mut;
 use std::sync::{Arc, Weak};
 
@@ -15,6 +15,7 @@ use windows_sys::Win32::Storage::FileSystem::ReadFile;
 
 use super::buffer::{Buffer, LARGE_BYTES, SMALL_BYTES};
 use super::operation::{Operation, Phase, State};
+use super::pool::Handle;
 
 /// The most that is thrown away, in bytes: what the other end can have in flight, what the system
 /// holds for it (as much, as we make pipes), and the end of a direction.
@@ -24,17 +25,16 @@ const DRAINED_BYTES_MAX: usize = 2 * LARGE_BYTES + 1;
 #[derive(Debug)]
 pub(super) struct Drain {
     /// For as long as the write has it open.
-    pipe: Weak<OwnedHandle>,
-    skips: bool,
+    pipe: Weak<Handle>,
     left_bytes: usize,
 }
 
 impl Drain {
     /// Has what is read from now on thrown away.
-    pub(super) fn begin(reads: &Arc<Operation>, pipe: &Arc<OwnedHandle>, skips: bool) {
+    pub(super) fn begin(reads: &Arc<Operation>, pipe: &Arc<Handle>) {
         let mut state = reads.lock();
         let pipe = Arc::downgrade(pipe);
-        state.drain = Some(Drain { pipe, skips, left_bytes: DRAINED_BYTES_MAX });
+        state.drain = Some(Drain { pipe, left_bytes: DRAINED_BYTES_MAX });
         if state.phase == Phase::Idle {
             state.phase = Phase::Done(Ok(0));
         }
@@ -51,7 +51,7 @@ impl Drain {
                 Err(_) => break,
             };
             drain.left_bytes = drain.left_bytes.saturating_sub(count.max(1));
-            let (skips, is_over) = (drain.skips, drain.left_bytes == 0);
+            let is_over = drain.left_bytes == 0;
             let Some(pipe) = drain.pipe.upgrade().filter(|_| !is_over) else {
                 state.drain = None;
                 break;
@@ -61,10 +61,10 @@ impl Drain {
             }
             let buffer = state.buffer.get_or_insert_with(|| Buffer::take(SMALL_BYTES));
             let (at, bytes) = (buffer.pointer(), buffer.bytes() as u32);
-            // SAFETY: the handle is open as long as `pipe`, and was associated with the port by
-            // whoever made the pipe; the memory is that of the state's buffer.
+            // SAFETY: the handle is open as long as `pipe`, whose reads these are; the memory is
+            // that of the state's buffer.
             unsafe {
-                reads.start(state, skips, |overlapped| {
+                reads.start(state, |overlapped| {
                     ReadFile(pipe.as_raw_handle(), at, bytes, null_mut(), overlapped)
                 });
             }

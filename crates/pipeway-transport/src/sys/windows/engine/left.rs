@@ -5,12 +5,13 @@
 //! closes would keep it open, and its memory.
 
 use std::collections::VecDeque;
-use std::os::windows::io::{AsRawHandle, OwnedHandle};
+use std::os::windows::io::AsHandle;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use super::look;
 use super::operation::{Operation, State};
-use super::port;
+use super::pool::Handle;
 
 /// How long another end has to read what is left: 64 KiB at the most, as the rest is with the
 /// system by then. Whoever wants to give it longer waits until all is taken over, and drops then.
@@ -26,14 +27,14 @@ static WAITING: Mutex<VecDeque<Waiting>> = Mutex::new(VecDeque::new());
 #[derive(Debug)]
 pub(super) struct Left {
     /// Open until the write is over.
-    pub(super) pipe: Arc<OwnedHandle>,
+    pub(super) pipe: Arc<Handle>,
     /// The place of the reads, which end with it.
     pub(super) reads: Arc<Operation>,
 }
 
 struct Waiting {
     write: Weak<Operation>,
-    pipe: Weak<OwnedHandle>,
+    pipe: Weak<Handle>,
     since: Instant,
 }
 
@@ -49,14 +50,11 @@ impl Left {
         }
         let oldest = if waiting.len() >= LEFT_MAX { waiting.pop_front() } else { None };
         waiting.push_back(Waiting { write, pipe, since: Instant::now() });
-        let is_first = waiting.len() == 1;
         drop(waiting);
         if let Some(oldest) = oldest {
             oldest.call_off();
         }
-        if is_first {
-            port::wake();
-        }
+        look::arrange();
     }
 }
 
@@ -66,10 +64,10 @@ impl Waiting {
         self.write.strong_count() > 0
     }
 
-    /// Calls the write off. Its packet closes the pipe.
+    /// Calls the write off. Its end closes the pipe.
     fn call_off(&self) {
         if let (Some(write), Some(pipe)) = (self.write.upgrade(), self.pipe.upgrade()) {
-            write.cancel(pipe.as_raw_handle());
+            write.cancel(pipe.as_handle());
         }
     }
 }
@@ -121,6 +119,8 @@ mod tests {
     #[tokio::test]
     async fn what_nobody_reads_is_closed_once_its_time_is_up() {
         const PIPES: usize = 16;
+        // Now, so that what the system opens for the timer is not counted.
+        look::arrange();
         let mut peers = Vec::new();
         let mut dropped = Vec::new();
         for half_close in [HalfClose::None, HalfClose::Message].repeat(PIPES / 2) {
@@ -136,7 +136,7 @@ mod tests {
         assert_eq!(waiting().len(), PIPES);
         assert_eq!(handles::count(), open);
         let_pass(PATIENCE / 2);
-        // By the port's thread.
+        // By the timer.
         let closed = async {
             while handles::count() > open - PIPES {
                 tokio::task::yield_now().await;
@@ -145,7 +145,7 @@ mod tests {
         timeout(LIMIT, closed).await.expect("what is left stays open");
         // The peers of messages read ahead.
         live(PIPES / 2).await;
-        assert!(is_none(), "the port's thread is kept awake");
+        assert!(is_none(), "the timer is kept going");
         drop(peers);
         live(0).await;
     }

@@ -6,25 +6,26 @@
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::io;
-use std::os::windows::io::{AsRawHandle, OwnedHandle};
+use std::os::windows::io::{AsHandle, AsRawHandle, BorrowedHandle};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 
-use windows_sys::Win32::Foundation::{
-    ERROR_IO_PENDING, ERROR_MORE_DATA, HANDLE, NO_ERROR, RtlNtStatusToDosError,
-};
+use windows_sys::Win32::Foundation::{ERROR_IO_PENDING, ERROR_MORE_DATA, NO_ERROR};
 use windows_sys::Win32::System::IO::{CancelIoEx, OVERLAPPED};
 use windows_sys::core::BOOL;
 
 use super::buffer::Buffer;
 use super::drain::Drain;
 use super::left::Left;
+use super::pool::{Handle, Pooled};
 
 /// A place for one operation after another: a pipe's reads, its writes, or its wait for a client.
 #[repr(C)]
 pub(in super::super) struct Operation {
     /// The first field: the system's pointer to it is one to the whole.
     overlapped: UnsafeCell<OVERLAPPED>,
+    /// The pipe's object of the pool, which stays open for as long as the system has an operation.
+    pooled: Arc<Pooled>,
     state: Mutex<State>,
 }
 
@@ -53,7 +54,7 @@ pub(in super::super) struct State {
     pub(super) lets_go: bool,
     /// How many were started.
     pub(super) serial: u64,
-    /// Is looked at by the port's thread, for having a large buffer.
+    /// Is [looked](super::look) at, for having a large buffer.
     pub(super) watched: bool,
     /// What is let go when the operation is over.
     pub(super) left: Option<Left>,
@@ -63,9 +64,11 @@ pub(in super::super) struct State {
 }
 
 impl Operation {
-    pub(in super::super) fn new() -> Arc<Operation> {
+    /// A place for operations on `pipe`.
+    pub(in super::super) fn new(pipe: &Handle) -> Arc<Operation> {
         Arc::new(Operation {
             overlapped: UnsafeCell::default(),
+            pooled: pipe.pooled(),
             state: Mutex::new(State {
                 phase: Phase::Idle,
                 buffer: None,
@@ -85,43 +88,43 @@ impl Operation {
 
     /// Begins one: `issue` passes the pointer on to the system, and its value is the system's.
     ///
-    /// With `skips`, no packet comes to the port for what ends at once.
-    ///
     /// # Safety
     ///
     /// `state` is this operation's own. If `issue` begins an operation, then with this pointer, on
-    /// a handle that is associated with the port, and with no memory but that of `state.buffer`.
+    /// the pipe that this is for, and with no memory but that of `state.buffer`.
     pub(in super::super) unsafe fn start(
         self: &Arc<Self>,
         state: &mut State,
-        skips: bool,
         issue: impl FnOnce(*mut OVERLAPPED) -> BOOL,
     ) {
         assert_ne!(state.phase, Phase::InFlight, "one operation at a time");
         state.phase = Phase::InFlight;
         state.serial += 1;
-        // The system's own reference, given back with its packet, or here where none comes.
+        // The system's own reference, given back with the pool's call, or here where none comes.
         let system = Arc::into_raw(Arc::clone(self));
         // From the pointer to the whole, which is what `complete` makes of it again.
         let overlapped = system.cast_mut().cast::<OVERLAPPED>();
         // SAFETY: it is the first field. No operation is in flight and the state is locked, so
         // nobody else has it.
         unsafe { *overlapped = OVERLAPPED::default() };
+        let skips = self.pooled.skips();
+        self.pooled.announce();
         if issue(overlapped) != 0 {
             if !skips {
                 return;
             }
-            // SAFETY: the operation is over and no packet comes, so the system is done with it.
+            // SAFETY: the operation is over and no call comes, so the system is done with it.
             let count = unsafe { (*overlapped).InternalHigh };
             state.end(Ok(count));
         } else {
             let error = io::Error::last_os_error().raw_os_error().unwrap_or_default() as u32;
-            // A message that is longer than the buffer is no failure: its packet comes.
+            // A message that is longer than the buffer is no failure: the call comes.
             if error == ERROR_IO_PENDING || error == ERROR_MORE_DATA && !skips {
                 return;
             }
             state.end(Err(error));
         }
+        self.pooled.withdraw();
         // SAFETY: from `into_raw` above; the system has not taken it over.
         drop(unsafe { Arc::from_raw(system) });
     }
@@ -130,17 +133,12 @@ impl Operation {
     ///
     /// # Safety
     ///
-    /// The pointer came with a packet of the port, for an operation that [`start`](Self::start)
-    /// began.
-    pub(super) unsafe fn complete(overlapped: *mut OVERLAPPED) {
+    /// All came with a call of the pool's, for an operation that [`start`](Self::start) began.
+    pub(super) unsafe fn complete(overlapped: *mut OVERLAPPED, error: u32, count: usize) {
         // SAFETY: it points to the first field of an operation, whose reference of the system's is
-        // ours now that the packet came; one packet comes for each.
+        // ours now that the call came; one call comes for each.
         let operation = unsafe { Arc::from_raw(overlapped.cast::<Operation>().cast_const()) };
         let mut state = operation.lock();
-        // SAFETY: the operation is over, and the state is locked.
-        let (status, count) = unsafe { ((*overlapped).Internal, (*overlapped).InternalHigh) };
-        // SAFETY: a call that takes and gives plain values.
-        let error = unsafe { RtlNtStatusToDosError(status as i32) };
         state.end(match error {
             NO_ERROR | ERROR_MORE_DATA => Ok(count),
             error => Err(error),
@@ -157,19 +155,19 @@ impl Operation {
         }
     }
 
-    /// Calls it off, if it is in flight; it is over when its packet comes all the same.
-    pub(super) fn cancel(&self, pipe: HANDLE) {
+    /// Calls it off, if it is in flight; it is over when the pool's call comes all the same.
+    pub(super) fn cancel(&self, pipe: BorrowedHandle<'_>) {
         // SAFETY: the handle is open, and the pointer is only compared with what is in flight.
-        unsafe { CancelIoEx(pipe, self.overlapped.get()) };
+        unsafe { CancelIoEx(pipe.as_raw_handle(), self.overlapped.get()) };
     }
 
     /// Calls it off for good: whatever memory it has is let go when it is over.
-    pub(in super::super) fn abandon(&self, pipe: &OwnedHandle) {
+    pub(in super::super) fn abandon(&self, pipe: &Handle) {
         let mut state = self.lock();
         state.lets_go = true;
         state.drain = None;
         if state.phase == Phase::InFlight {
-            self.cancel(pipe.as_raw_handle());
+            self.cancel(pipe.as_handle());
         } else {
             state.buffer = None;
         }

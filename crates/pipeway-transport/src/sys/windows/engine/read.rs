@@ -4,7 +4,7 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::windows::io::{AsRawHandle, OwnedHandle};
+use std::os::windows::io::AsRawHandle;
 use std::ptr::null_mut;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -15,8 +15,9 @@ use windows_sys::Win32::Storage::FileSystem::ReadFile;
 
 use super::buffer::{Buffer, LARGE_BYTES, SMALL_BYTES};
 use super::drain::Drain;
+use super::look;
 use super::operation::{Operation, Phase, State};
-use super::port;
+use super::pool::Handle;
 
 /// What a read gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,9 +31,8 @@ pub(in super::super) enum Read {
 /// The reading side of a pipe.
 #[derive(Debug)]
 pub(in super::super) struct Reader {
-    pipe: Arc<OwnedHandle>,
+    pipe: Arc<Handle>,
     operation: Arc<Operation>,
-    skips: bool,
     /// How many bytes of what was read were handed out.
     taken: usize,
     /// What the next read has room for.
@@ -40,9 +40,9 @@ pub(in super::super) struct Reader {
 }
 
 impl Reader {
-    /// The pipe is associated with the port, with the same `skips`.
-    pub(in super::super) fn new(pipe: Arc<OwnedHandle>, skips: bool) -> Reader {
-        Reader { pipe, operation: Operation::new(), skips, taken: 0, wanted: SMALL_BYTES }
+    pub(in super::super) fn new(pipe: Arc<Handle>) -> Reader {
+        let operation = Operation::new(&pipe);
+        Reader { pipe, operation, taken: 0, wanted: SMALL_BYTES }
     }
 
     /// Reads what there is; the rest of a message comes with the next call. Cancel safe: what is
@@ -108,7 +108,7 @@ impl Reader {
 
     /// Throws away what comes.
     pub(super) fn drain(&self) {
-        Drain::begin(&self.operation, &self.pipe, self.skips);
+        Drain::begin(&self.operation, &self.pipe);
     }
 
     /// The place of the reads.
@@ -123,16 +123,15 @@ impl Reader {
         let buffer = state.buffer.get_or_insert_with(|| Buffer::take(self.wanted));
         let (at, bytes) = (buffer.pointer(), buffer.bytes() as u32);
         let pipe = self.pipe.as_raw_handle();
-        // SAFETY: the handle is open and associated with the port, as whoever made this saw to;
-        // the memory is that of the state's buffer, which is as large.
+        // SAFETY: the handle is open, and that of the pipe that the operation is for; the memory is
+        // that of the state's buffer, which is as large.
         unsafe {
-            self.operation.start(state, self.skips, |overlapped| {
-                ReadFile(pipe, at, bytes, null_mut(), overlapped)
-            });
+            self.operation
+                .start(state, |overlapped| ReadFile(pipe, at, bytes, null_mut(), overlapped));
         }
         if state.phase == Phase::InFlight && state.has_large_buffer() && !state.watched {
             state.watched = true;
-            port::watch(&self.operation, &self.pipe, state.serial);
+            look::watch(&self.operation, &self.pipe, state.serial);
         }
     }
 

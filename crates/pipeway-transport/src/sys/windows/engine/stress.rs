@@ -17,6 +17,7 @@ use super::super::pipe::{Instance, Pipe};
 use super::super::security::{Descriptor, current_user};
 use super::buffer::{LARGE_BYTES, LIVE};
 use super::left;
+use super::pool::OPEN;
 use crate::{Direction, HalfClose, PipeName};
 
 /// How many operations there are, where nothing else is asked for.
@@ -283,6 +284,13 @@ pub(super) async fn live(count: usize) {
     timeout(left::PATIENCE / 2, reached).await.expect("a buffer was not given back");
 }
 
+/// Waits until no pipe has an object of the pool's.
+async fn none_open() {
+    while OPEN.load(Ordering::Relaxed) > 0 {
+        yield_now().await;
+    }
+}
+
 #[tokio::test]
 async fn a_read_that_waits_gives_its_large_buffer_back() {
     let (mut server, mut client) = pair(HalfClose::None);
@@ -297,7 +305,7 @@ async fn a_read_that_waits_gives_its_large_buffer_back() {
     let shrinks = poll_fn(|cx| {
         assert!(Pin::new(&mut server).poll_read(cx, &mut ReadBuf::new(&mut rest)).is_pending());
         grew |= server.has_large_buffer();
-        // The port's thread calls it off after its patience, and wakes us.
+        // It is called off after a look or two, and we are woken.
         if server.has_large_buffer() { Poll::Pending } else { Poll::Ready(()) }
     });
     timeout(LIMIT, shrinks).await.unwrap();
@@ -350,11 +358,12 @@ fn random_conversations_lose_no_byte_and_leave_nothing() {
             for task in tasks {
                 done += task.await.unwrap().expect("a conversation hangs");
             }
-            // What was called off is given back by the port's thread.
+            // What was called off is given back by the thread pool's calls.
             live(0).await;
+            timeout(LIMIT, none_open()).await.expect("an object of the pool's was left open");
             done
         });
-        // With the port, the runtime's threads and whatever the system opens once.
+        // With the runtime's threads, and whatever the system opens once.
         if conversations == 10 * AT_ONCE {
             before = handles::count();
         }

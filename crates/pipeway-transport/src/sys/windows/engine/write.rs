@@ -4,7 +4,7 @@
 #![allow(unsafe_code)]
 
 use std::io::{self, IoSlice};
-use std::os::windows::io::{AsRawHandle, OwnedHandle};
+use std::os::windows::io::AsRawHandle;
 use std::ptr::null_mut;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -14,6 +14,7 @@ use windows_sys::Win32::Storage::FileSystem::WriteFile;
 use super::buffer::{Buffer, LARGE_BYTES};
 use super::left::Left;
 use super::operation::{Operation, Phase, State};
+use super::pool::Handle;
 use super::read::Reader;
 
 /// The most that one write takes over, in bytes.
@@ -22,17 +23,15 @@ const WRITE_BYTES_MAX: usize = LARGE_BYTES;
 /// The writing side of a pipe. Several may share it: each write is whole.
 #[derive(Debug)]
 pub(in super::super) struct Writer {
-    pipe: Arc<OwnedHandle>,
+    pipe: Arc<Handle>,
     operation: Arc<Operation>,
-    skips: bool,
 }
 
 impl Writer {
-    /// The pipe is associated with the port, with the same `skips`.
-    pub(in super::super) fn new(pipe: Arc<OwnedHandle>, skips: bool) -> Writer {
-        let operation = Operation::new();
+    pub(in super::super) fn new(pipe: Arc<Handle>) -> Writer {
+        let operation = Operation::new(&pipe);
         operation.lock().lets_go = true;
-        Writer { pipe, operation, skips }
+        Writer { pipe, operation }
     }
 
     /// Takes over a copy of the parts, up to [`WRITE_BYTES_MAX`], once the system has taken over
@@ -104,10 +103,10 @@ impl Writer {
         let buffer = state.buffer.insert(Buffer::take(wanted.min(WRITE_BYTES_MAX)));
         let count = buffer.fill(parts);
         let (at, pipe) = (buffer.pointer().cast_const(), self.pipe.as_raw_handle());
-        // SAFETY: the handle is open and associated with the port, as whoever made this saw to;
-        // the memory is that of the state's buffer, which has as much.
+        // SAFETY: the handle is open, and that of the pipe that the operation is for; the memory is
+        // that of the state's buffer, which has as much.
         unsafe {
-            self.operation.start(state, self.skips, |overlapped| {
+            self.operation.start(state, |overlapped| {
                 WriteFile(pipe, at, count as u32, null_mut(), overlapped)
             });
         }
