@@ -1,4 +1,5 @@
-//! Letting the system move one direction's bytes itself, where that is less work than copying them.
+//! Moving one direction's bytes without copying them into a buffer of ours, where that is less work:
+//! the system moves them itself, or a link gives them where it has received them.
 
 use std::io;
 use std::task::{Context, Poll, ready};

@@ -297,22 +297,16 @@ where
             let bytes_max = answering.session.collected_max();
             let answer = dispatch.around(async move {
                 let ready = std::future::poll_fn(|cx| service.poll_ready(cx)).await;
-                ready.map_err(|error| Failed::Service(error.into()))?;
-                let response = service.call(request).await;
-                let response = response.map_err(|error| Failed::Service(error.into()))?;
+                ready.map_err(Into::into)?;
+                let response = service.call(request).await.map_err(Into::into)?;
                 let (mut parts, body) = response.into_parts();
                 let attachments = parts.extensions.remove::<Attachments>();
                 let outgoing = Outgoing::prepare(&parts.headers, attachments, body, bytes_max);
-                Ok((outgoing.await.map_err(Failed::Body)?, parts))
+                Ok::<_, BodyError>((outgoing.await, parts))
             });
             match within(limit, "has not answered", answer).await {
                 Ok(Ok((outgoing, parts))) => answering.with(outgoing, parts, dispatch).await,
-                Ok(Err(Failed::Service(error))) => {
-                    answering.failed::<S::Error>(FAILED, &*error, dispatch).await;
-                }
-                Ok(Err(Failed::Body(error))) => {
-                    answering.failed::<Error>(FAILED, &error, dispatch).await;
-                }
+                Ok(Err(error)) => answering.failed::<S::Error>(FAILED, &*error, dispatch).await,
                 Err(error) => {
                     answering.timed_out(&error);
                     answering.failed::<Error>(StatusCode::GATEWAY_TIMEOUT, &error, dispatch).await;
@@ -320,14 +314,6 @@ where
             }
         })
     })
-}
-
-/// Why there is no answer.
-enum Failed {
-    /// The service's own error.
-    Service(BodyError),
-    /// The answer's body can't be sent.
-    Body(Error),
 }
 
 /// The status of a request whose answer failed.
@@ -342,18 +328,21 @@ struct Answering {
 }
 
 impl Answering {
-    async fn with(self, outgoing: Outgoing, parts: Parts, dispatch: Dispatch) {
+    async fn with(self, outgoing: Result<Outgoing, Error>, parts: Parts, dispatch: Dispatch) {
         let status = parts.status.as_u16();
-        match self.session.respond(self.key, status, outgoing).await {
-            Ok(()) => dispatch.answered(status),
-            // One that was cancelled meanwhile gets no answer, and one that can't be written none
-            // that is right.
-            Err(error) => {
-                if error.kind() == ErrorKind::HandlerTimedOut {
-                    self.timed_out(&error);
+        match outgoing {
+            Ok(outgoing) => match self.session.respond(self.key, status, outgoing).await {
+                Ok(()) => dispatch.answered(status),
+                // One that was cancelled meanwhile gets no answer, and one that can't be written none
+                // that is right.
+                Err(error) => {
+                    if error.kind() == ErrorKind::HandlerTimedOut {
+                        self.timed_out(&error);
+                    }
+                    dispatch.failed::<Error>(status, &error);
                 }
-                dispatch.failed::<Error>(status, &error);
-            }
+            },
+            Err(error) => self.failed::<Error>(FAILED, &error, dispatch).await,
         }
         // Among the extensions is what lets a turn's replies go, and not before the answer.
         drop(parts);

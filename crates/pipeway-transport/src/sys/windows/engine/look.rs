@@ -18,9 +18,9 @@ use super::left;
 use super::operation::{Operation, Phase};
 use super::pool::Handle;
 
-/// How long a read with a large buffer may wait before it is called off, to begin again with a
-/// small one: once at the least, twice at the most. What is left of dropped pipes is looked at as
-/// often.
+/// From one look to the next. A read with a large buffer that a look finds as it was left is called
+/// off, to begin again with a small one: after twice this at the most, and after less where it is
+/// new. What is left of dropped pipes is looked at as often.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The system counts in 100 ns.
