@@ -122,7 +122,7 @@ impl Session {
                 self.client.stream.abort_on_close();
                 End::Cut
             });
-            self.finish_request(end, None);
+            self.finish_request(end, None, Instant::now());
             self.tell_session(end);
         }
     }
@@ -332,7 +332,7 @@ impl Session {
                 } else {
                     self.upstream = None;
                 }
-                self.finish_request(End::Complete, None);
+                self.finish_request(End::Complete, None, now);
                 // Over TCP, closing on what was not read takes the answer away from the client.
                 match (client_keeps, unread || !self.client.input.is_empty()) {
                     (true, _) => After::Keep,
@@ -361,14 +361,14 @@ impl Session {
         let Some(refusal) = failure.refusal.filter(|_| can_refuse) else {
             // An answer that broke off must not look complete.
             self.client.stream.abort_on_close();
-            self.finish_request(failure.end, Some(fault));
+            self.finish_request(failure.end, Some(fault), Instant::now());
             return After::Ended(failure.end);
         };
         let close = !request_done
             || self.client.is_exhausted()
             || self.accepted.shared.stage() != Stage::Run;
         let sent = self.refuse(refusal, is_head, close).await;
-        self.finish_request(failure.end, Some(fault));
+        self.finish_request(failure.end, Some(fault), Instant::now());
         match (sent, close) {
             (false, _) => After::Ended(End::ClientClosed),
             (true, false) => After::Keep,
@@ -384,7 +384,7 @@ impl Session {
         let close = refused.resume_at.is_none() || self.accepted.shared.stage() != Stage::Run;
         self.client.input.consume(refused.resume_at.unwrap_or(self.client.input.len()));
         let sent = self.refuse(refused.refusal, refused.is_head, close).await;
-        self.finish_request(end, Some(fault));
+        self.finish_request(end, Some(fault), Instant::now());
         match (sent, close) {
             (false, _) => After::Ended(End::ClientClosed),
             (true, false) => After::Keep,
@@ -479,7 +479,7 @@ impl Session {
             polled
         });
         let ended = ended.await;
-        self.finish_request(ended.end, ended.fault());
+        self.finish_request(ended.end, ended.fault(), Instant::now());
         self.upstream = None;
         self.close().await;
         After::Ended(ended.end)
@@ -534,7 +534,7 @@ impl Session {
         .await;
     }
 
-    fn finish_request(&mut self, end: End, fault: Option<Fault<'_>>) {
+    fn finish_request(&mut self, end: End, fault: Option<Fault<'_>>, now: Instant) {
         let Some(current) = self.current.take() else { return };
         if !self.accepted.shared.events.is_enabled() {
             return;
@@ -549,13 +549,14 @@ impl Session {
             method: &self.text.method,
             target: &self.text.target,
             status: current.status,
-            user_agent: self.text.user_agent.as_deref(),
+            user_agent: self.text.user_agent(),
             version: if self.text.is_http11 { "1.1" } else { "1.0" },
             upgrade: self.text.upgrade.as_deref().filter(|_| current.kind == EventKind::Upgrade),
         });
         event.bytes_received = self.client.used().saturating_sub(current.received);
         event.bytes_sent = self.client.sent - current.sent;
-        event.total = Some(current.started.elapsed());
+        event.at = Some(now.into_std());
+        event.total = Some(now.saturating_duration_since(current.started));
         event.connect = current.connect;
         event.first_byte = current.first_byte;
         event.end = Some(end);

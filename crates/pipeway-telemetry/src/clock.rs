@@ -1,34 +1,68 @@
 //! Wall-clock time as RFC 3339 text.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::json::pair;
+
+/// How long the wall clock is reckoned from its last reading. Setting the clock, or waking from
+/// sleep, shows in the lines by this much later.
+const READING_HOLDS: Duration = Duration::from_millis(10);
+
+/// The wall clock: read seldom, and reckoned in between from instants that are known anyway.
+#[derive(Debug, Default)]
+pub(crate) struct WallClock {
+    /// When it was read last, and what it said.
+    read: Option<(Instant, u64)>,
+}
+
+impl WallClock {
+    /// The wall-clock time at `at`, which was just now, in microseconds since 1970; a time before
+    /// that is 0.
+    pub(crate) fn at(&mut self, at: Instant) -> u64 {
+        if let Some((read_at, time)) = self.read
+            && let Some(since) = at.checked_duration_since(read_at)
+            && since < READING_HOLDS
+        {
+            return time + u64::from(since.subsec_micros());
+        }
+        let time = now();
+        self.read = Some((at, time));
+        time
+    }
+}
+
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
 
 /// Writes `2026-01-31T23:59:59.123456Z`; keeps the text of the second last written.
 #[derive(Debug)]
 pub(crate) struct Clock {
     second: u64,
-    text: [u8; 19],
+    text: [u8; 27],
 }
 
 impl Default for Clock {
     fn default() -> Self {
-        Clock { second: 0, text: *b"1970-01-01T00:00:00" }
+        Clock { second: 0, text: *b"1970-01-01T00:00:00.000000Z" }
     }
 }
 
 impl Clock {
-    /// Appends `now`. A time before 1970 is written as 1970, one after 9999 as the end of 9999.
-    pub(crate) fn write(&mut self, now: SystemTime, out: &mut Vec<u8>) {
+    /// The text of so many microseconds since 1970; of a time after 9999, the end of 9999.
+    pub(crate) fn text(&mut self, time: u64) -> &[u8; 27] {
         const LAST_SECOND: u64 = 253_402_300_799;
-        let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let second = since.as_secs().min(LAST_SECOND);
+        let second = (time / 1_000_000).min(LAST_SECOND);
         if second != self.second {
             self.second = second;
-            self.text = text(second);
+            self.text[..19].copy_from_slice(&text(second));
         }
-        out.extend_from_slice(&self.text);
-        let mut fraction = *b".000000Z";
-        digits(&mut fraction[1..7], since.subsec_micros());
-        out.extend_from_slice(&fraction);
+        let micros = (time % 1_000_000) as u32;
+        self.text[20..22].copy_from_slice(&pair(micros / 10_000));
+        self.text[22..24].copy_from_slice(&pair(micros / 100 % 100));
+        self.text[24..26].copy_from_slice(&pair(micros % 100));
+        &self.text
     }
 }
 
@@ -71,13 +105,10 @@ fn digits(out: &mut [u8], mut value: u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn at(seconds: u64, micros: u32) -> String {
-        let mut out = Vec::new();
-        let time = UNIX_EPOCH + Duration::new(seconds, micros * 1000);
-        Clock::default().write(time, &mut out);
-        String::from_utf8(out).unwrap()
+        let time = seconds * 1_000_000 + u64::from(micros);
+        String::from_utf8(Clock::default().text(time).to_vec()).unwrap()
     }
 
     #[test]
@@ -115,10 +146,25 @@ mod tests {
     #[test]
     fn a_clock_that_goes_back_is_followed() {
         let mut clock = Clock::default();
-        let mut out = Vec::new();
-        clock.write(UNIX_EPOCH + Duration::from_secs(100), &mut out);
-        out.clear();
-        clock.write(UNIX_EPOCH + Duration::from_secs(5), &mut out);
-        assert_eq!(out, b"1970-01-01T00:00:05.000000Z");
+        clock.text(100_000_000);
+        let text = clock.text(5_000_000);
+        assert_eq!(text, b"1970-01-01T00:00:05.000000Z");
+    }
+
+    #[test]
+    fn the_wall_clock_is_reckoned_for_a_while_and_then_read_again() {
+        let mut clock = WallClock::default();
+        let start = Instant::now();
+        let before = now();
+        let first = clock.at(start);
+        assert!(first >= before);
+        let soon = READING_HOLDS - Duration::from_micros(1);
+        assert_eq!(clock.at(start + soon), first + 9_999);
+        // A reading of the clock itself, which has not moved on by as much as was said.
+        let later = clock.at(start + READING_HOLDS);
+        assert!(later >= first && later <= now());
+        // What was before the last reading is not reckoned from it.
+        let back = clock.at(start);
+        assert!(back >= later && back <= now());
     }
 }

@@ -1,6 +1,6 @@
 //! What is told of a session or a request.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::TraceContext;
 
@@ -9,6 +9,8 @@ use crate::TraceContext;
 pub struct Event<'a> {
     /// What happened.
     pub kind: EventKind,
+    /// When, if whoever tells it knows that already: it was just now. Without it the clock is read.
+    pub at: Option<Instant>,
     /// The bridge's name; empty where the event is not of one bridge.
     pub bridge: &'a str,
     /// The session's number, unique in this process.
@@ -54,6 +56,7 @@ impl<'a> Event<'a> {
     pub fn new(kind: EventKind, bridge: &'a str) -> Self {
         Event {
             kind,
+            at: None,
             bridge,
             connection: None,
             request: None,
@@ -99,6 +102,18 @@ pub enum EventKind {
 }
 
 impl EventKind {
+    /// All, in their order.
+    pub(crate) const ALL: [Self; 8] = [
+        EventKind::Start,
+        EventKind::Stop,
+        EventKind::Session,
+        EventKind::Request,
+        EventKind::Upgrade,
+        EventKind::AcceptError,
+        EventKind::LinkUp,
+        EventKind::LinkDown,
+    ];
+
     /// The word that stands in the line.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -124,6 +139,9 @@ pub enum Direction {
 }
 
 impl Direction {
+    /// All, in their order.
+    pub(crate) const ALL: [Self; 2] = [Direction::ToAgent, Direction::ToPlatform];
+
     /// The word that stands in the line.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -212,6 +230,17 @@ pub enum End {
 }
 
 impl End {
+    /// All, in their order.
+    pub(crate) const ALL: [Self; 7] = [
+        End::Complete,
+        End::ClientClosed,
+        End::UpstreamClosed,
+        End::Refused,
+        End::Timeout,
+        End::Drained,
+        End::Cut,
+    ];
+
     /// The word that stands in the line.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -247,6 +276,9 @@ pub enum Side {
 }
 
 impl Side {
+    /// All, in their order.
+    pub(crate) const ALL: [Self; 3] = [Side::Client, Side::Upstream, Side::Bridge];
+
     /// The word that stands in the line.
     pub const fn as_str(self) -> &'static str {
         match self {

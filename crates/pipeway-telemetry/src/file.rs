@@ -115,6 +115,14 @@ impl RotatingFile {
             // and is repeated pushes nothing out.
             let last = self.options.max_files - 1;
             let free = (1..last).find(|&n| !numbered(path, n).exists()).unwrap_or(last);
+            if free == last {
+                // A rename onto a file makes some file systems write the renamed one out at once
+                // (ext4's `auto_da_alloc`): here that would be one which is soon to go itself.
+                match fs::remove_file(numbered(path, last)) {
+                    Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
+            }
             for number in (1..free).rev() {
                 fs::rename(numbered(path, number), numbered(path, number + 1))?;
             }

@@ -29,148 +29,241 @@ impl Field {
     }
 }
 
-/// Writes the fields of one object.
+/// Writes the fields of one object into a buffer that has room for the longest.
+///
+/// The buffer is a slice and not a vector: a piece whose length is known when the program is built
+/// becomes a few moves, where a vector would call for room each time.
 pub(crate) struct Object<'a> {
-    out: &'a mut Vec<u8>,
+    out: &'a mut [u8],
+    end: usize,
 }
 
 impl<'a> Object<'a> {
     /// Opens an object with a first field, whose value `write` appends within quotes.
-    pub(crate) fn open(
-        out: &'a mut Vec<u8>,
-        field: Field,
-        write: impl FnOnce(&mut Vec<u8>),
-    ) -> Self {
-        out.push(b'{');
-        out.extend_from_slice(&field.before_text()[1..]);
-        write(out);
-        out.push(b'"');
-        Object { out }
+    pub(crate) fn open(out: &'a mut [u8], field: Field, write: impl FnOnce(&mut Self)) -> Self {
+        let mut this = Object { out, end: 0 };
+        this.put(b"{");
+        this.put(&field.before_text()[1..]);
+        write(&mut this);
+        this.put(b"\"");
+        this
     }
 
-    /// A word of ours, which needs no escapes.
-    #[inline]
-    pub(crate) fn word(&mut self, field: Field, word: &'static str) {
-        self.out.extend_from_slice(field.before_text());
-        self.out.extend_from_slice(word.as_bytes());
-        self.out.push(b'"');
+    /// A known word, which needs no escapes.
+    #[inline(always)]
+    pub(crate) fn word(&mut self, field: Field, word: &str) {
+        self.string_with(field, |out| out.put(word.as_bytes()));
     }
 
     /// Any bytes as a string: escaped, made UTF-8, cut at [`MAX_VALUE_BYTES`].
-    #[inline]
+    #[inline(always)]
     pub(crate) fn string(&mut self, field: Field, value: &[u8]) {
-        self.out.extend_from_slice(field.before_text());
-        write_escaped(self.out, value);
-        self.out.push(b'"');
+        self.string_with(field, |out| out.escaped(value));
     }
 
     /// A string that is put together by `write`, which must not need escapes.
-    #[inline]
-    pub(crate) fn string_with(&mut self, field: Field, write: impl FnOnce(&mut Vec<u8>)) {
-        self.out.extend_from_slice(field.before_text());
-        write(self.out);
-        self.out.push(b'"');
+    #[inline(always)]
+    pub(crate) fn string_with(&mut self, field: Field, write: impl FnOnce(&mut Self)) {
+        self.put(field.before_text());
+        write(self);
+        self.put(b"\"");
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn integer(&mut self, field: Field, value: u64) {
-        self.out.extend_from_slice(field.before_number());
-        write_decimal(self.out, value);
+        self.put(field.before_number());
+        self.decimal(value);
     }
 
     pub(crate) fn truth(&mut self, field: Field) {
-        self.out.extend_from_slice(field.before_number());
-        self.out.extend_from_slice(b"true");
+        self.put(field.before_number());
+        self.put(b"true");
     }
 
     /// A duration in milliseconds, with microseconds as the fraction.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn milliseconds(&mut self, field: Field, value: Duration) {
-        self.out.extend_from_slice(field.before_number());
-        let micros = u64::try_from(value.as_micros()).unwrap_or(u64::MAX);
-        write_decimal(self.out, micros / 1000);
-        let fraction = micros % 1000;
-        let digit = |value: u64| b'0' + (value % 10) as u8;
-        self.out.extend_from_slice(&[
-            b'.',
-            digit(fraction / 100),
-            digit(fraction / 10),
-            digit(fraction),
-        ]);
+        self.put(field.before_number());
+        self.thousandths(value);
     }
 
     /// Fields that were written before, by this, with the comma before each.
+    #[inline(always)]
     pub(crate) fn again(&mut self, fields: &[u8]) {
-        self.out.extend_from_slice(fields);
+        self.put(fields);
     }
 
     /// Where the next field begins.
     pub(crate) fn end(&self) -> usize {
-        self.out.len()
+        self.end
     }
 
     /// What was written since `start`.
     pub(crate) fn since(&self, start: usize) -> &[u8] {
-        &self.out[start..]
+        &self.out[start..self.end]
     }
 
-    pub(crate) fn close(self) {
-        self.out.push(b'}');
+    /// Ends the object, and returns how long it is, in bytes.
+    pub(crate) fn close(mut self) -> usize {
+        self.put(b"}");
+        self.end
     }
-}
 
-/// `N` bytes as `2 N` lower-case hexadecimal digits, in pairs.
-#[inline]
-pub(crate) fn hex<const N: usize>(bytes: &[u8; N]) -> [[u8; 2]; N] {
-    // Reckoned and not looked up, so that many are in one step.
-    let digit = |nibble: u8| nibble + b'0' + u8::from(nibble > 9) * (b'a' - b'0' - 10);
-    bytes.map(|byte| [digit(byte >> 4), digit(byte & 15)])
-}
-
-#[inline]
-pub(crate) fn write_decimal(out: &mut Vec<u8>, value: u64) {
-    // Most numbers are small.
-    if value < 10 {
-        out.push(b'0' + value as u8);
-    } else {
-        write_long_decimal(out, value);
+    /// Bytes as they are.
+    #[inline(always)]
+    pub(crate) fn put(&mut self, bytes: &[u8]) {
+        self.out[self.end..][..bytes.len()].copy_from_slice(bytes);
+        self.end += bytes.len();
     }
-}
 
-fn write_long_decimal(out: &mut Vec<u8>, mut value: u64) {
-    let mut digits = [0; 20];
-    let mut start = digits.len();
-    loop {
-        start -= 1;
-        digits[start] = b'0' + (value % 10) as u8;
-        value /= 10;
-        if value == 0 {
-            break;
+    /// `bytes` as twice as many lower-case hexadecimal digits.
+    #[inline(always)]
+    pub(crate) fn hex<const N: usize>(&mut self, bytes: &[u8; N]) {
+        let (fours, rest) = bytes.as_chunks::<4>();
+        for four in fours {
+            self.put(&hex(u32::from_be_bytes(*four)));
+        }
+        for &byte in rest {
+            self.put(&hex(u32::from(byte))[6..]);
         }
     }
-    out.extend_from_slice(&digits[start..]);
-}
 
-fn write_escaped(out: &mut Vec<u8>, value: &[u8]) {
-    let (value, cut) = cut(value);
-    // Without an early end, so that many bytes are looked at in one step.
-    let is_plain =
-        |byte: u8| (byte.wrapping_sub(b' ') < b'\x7f' - b' ') & (byte != b'"') & (byte != b'\\');
-    if value.iter().fold(true, |plain, &byte| plain & is_plain(byte)) {
-        out.extend_from_slice(value);
-    } else {
+    #[inline]
+    pub(crate) fn decimal(&mut self, value: u64) {
+        // Most numbers are small. A copy whose length is known is a move.
+        match value {
+            0..10 => self.put(&[b'0' + value as u8]),
+            10..100 => self.put(&pair(value as u32)),
+            100..1000 => {
+                let [tens, ones] = pair(value as u32 % 100);
+                self.put(&[b'0' + (value / 100) as u8, tens, ones]);
+            }
+            _ => self.long_decimal(value),
+        }
+    }
+
+    fn long_decimal(&mut self, mut value: u64) {
+        let mut digits = [0; 20];
+        let mut start = digits.len();
+        while value >= 100 {
+            start -= 2;
+            digits[start..start + 2].copy_from_slice(&pair((value % 100) as u32));
+            value /= 100;
+        }
+        start -= 2;
+        digits[start..start + 2].copy_from_slice(&pair(value as u32));
+        start += usize::from(value < 10);
+        self.put(&digits[start..]);
+    }
+
+    fn thousandths(&mut self, value: Duration) {
+        let seconds = value.as_secs().saturating_mul(1_000_000);
+        let micros = seconds.saturating_add(value.subsec_micros().into());
+        let (whole, fraction) = (micros / 1000, (micros % 1000) as u32);
+        self.decimal(whole);
+        let [tens, ones] = pair(fraction % 100);
+        self.put(&[b'.', b'0' + (fraction / 100) as u8, tens, ones]);
+    }
+
+    fn escaped(&mut self, value: &[u8]) {
+        let (value, cut) = cut(value);
+        if is_plain(value) {
+            self.put(value);
+        } else {
+            self.characters(value);
+        }
+        if cut {
+            self.put("…".as_bytes());
+        }
+    }
+
+    #[cold]
+    fn characters(&mut self, value: &[u8]) {
         for chunk in value.utf8_chunks() {
             for character in chunk.valid().chars() {
-                write_character(out, character);
+                self.character(character);
             }
             if !chunk.invalid().is_empty() {
-                out.extend_from_slice("\u{fffd}".as_bytes());
+                self.put("\u{fffd}".as_bytes());
             }
         }
     }
-    if cut {
-        out.extend_from_slice("…".as_bytes());
+
+    /// Controls are escaped beyond what JSON asks for (DEL and U+0080 to U+009F too): lines are
+    /// read on terminals, which obey them.
+    fn character(&mut self, character: char) {
+        match character {
+            '"' => self.put(b"\\\""),
+            '\\' => self.put(b"\\\\"),
+            '\n' => self.put(b"\\n"),
+            '\r' => self.put(b"\\r"),
+            '\t' => self.put(b"\\t"),
+            control if control.is_control() => {
+                self.put(b"\\u00");
+                self.hex(&[control as u8]);
+            }
+            other => self.put(other.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
     }
+}
+
+/// The eight lower-case hexadecimal digits of `value`.
+#[inline(always)]
+fn hex(value: u32) -> [u8; 8] {
+    // Each nibble gets a byte of its own, and all become digits in one step.
+    let mut spread = u64::from(value);
+    spread = (spread << 16 | spread) & 0x0000_ffff_0000_ffff;
+    spread = (spread << 8 | spread) & 0x00ff_00ff_00ff_00ff;
+    spread = (spread << 4 | spread) & 0x0f0f_0f0f_0f0f_0f0f;
+    let is_letter = (spread + each(6)) >> 4 & each(1);
+    (spread + each(b'0') + is_letter * u64::from(b'a' - b'0' - 10)).to_be_bytes()
+}
+
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut value = 0;
+    while value < 100 {
+        pairs[value] = [b'0' + (value / 10) as u8, b'0' + (value % 10) as u8];
+        value += 1;
+    }
+    pairs
+};
+
+/// The two digits of a number below 100.
+#[inline(always)]
+pub(crate) fn pair(value: u32) -> [u8; 2] {
+    PAIRS[value as usize]
+}
+
+/// Eight times the same byte.
+const fn each(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; 8])
+}
+
+/// Whether no byte needs more than to be copied.
+fn is_plain(value: &[u8]) -> bool {
+    // Eight at a time; the last eight may have been looked at in part.
+    let (eights, rest) = value.as_chunks::<8>();
+    let last = value.last_chunk::<8>().copied().unwrap_or_else(|| {
+        let mut last = [b' '; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        last
+    });
+    eights.iter().fold(special(last), |any, eight| any | special(*eight)) == 0
+}
+
+/// Not zero where one of the bytes is a control, DEL, not ASCII, a quote or a backslash.
+#[inline(always)]
+fn special(bytes: [u8; 8]) -> u64 {
+    let bytes = u64::from_ne_bytes(bytes);
+    // The highest bit of each byte tells. Of one that is not ASCII it is set anyway; where it is
+    // clear in all, no sum carries. A difference may borrow only from a byte that is special.
+    let is_zero = |bytes: u64| bytes.wrapping_sub(each(1)) & !bytes;
+    let is_control = bytes.wrapping_sub(each(b' ')) & !bytes;
+    let is_delete = bytes.wrapping_add(each(1));
+    let quote = is_zero(bytes ^ each(b'"'));
+    let backslash = is_zero(bytes ^ each(b'\\'));
+    (bytes | is_control | is_delete | quote | backslash) & each(0x80)
 }
 
 /// The part that is written, without half a character at its end.
@@ -183,33 +276,22 @@ fn cut(value: &[u8]) -> (&[u8], bool) {
     (&value[..end.unwrap_or(MAX_VALUE_BYTES)], true)
 }
 
-/// Controls are escaped beyond what JSON asks for (DEL and U+0080 to U+009F too): lines are read
-/// on terminals, which obey them.
-fn write_character(out: &mut Vec<u8>, character: char) {
-    match character {
-        '"' => out.extend_from_slice(b"\\\""),
-        '\\' => out.extend_from_slice(b"\\\\"),
-        '\n' => out.extend_from_slice(b"\\n"),
-        '\r' => out.extend_from_slice(b"\\r"),
-        '\t' => out.extend_from_slice(b"\\t"),
-        control if control.is_control() => {
-            out.extend_from_slice(b"\\u00");
-            out.extend_from_slice(hex(&[control as u8]).as_flattened());
-        }
-        other => out.extend_from_slice(other.encode_utf8(&mut [0; 4]).as_bytes()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::Value;
 
-    fn read_back(value: &[u8]) -> String {
-        let mut out = Vec::new();
+    /// What an object holds after its first field.
+    fn written(write: impl FnOnce(&mut Object<'_>)) -> Vec<u8> {
+        let mut out = [0; 7 * MAX_VALUE_BYTES];
         let mut object = Object::open(&mut out, field!("first"), |_| {});
-        object.string(field!("value"), value);
-        object.close();
+        write(&mut object);
+        let length = object.close();
+        out[..length].to_vec()
+    }
+
+    fn read_back(value: &[u8]) -> String {
+        let out = written(|object| object.string(field!("value"), value));
         match serde_json::from_slice::<Value>(&out).unwrap()["value"].take() {
             Value::String(text) => text,
             other => panic!("{other} is no string"),
@@ -230,8 +312,7 @@ mod tests {
     fn every_character_reads_back_as_it_was() {
         for character in '\0'..=char::MAX {
             let text = character.to_string();
-            let mut out = Vec::new();
-            write_escaped(&mut out, text.as_bytes());
+            let out = written(|object| object.string(field!("value"), text.as_bytes()));
             assert!(out.iter().all(|&byte| byte >= 0x20 && byte != 0x7f));
             if (character as u32) < 0x3000 {
                 assert_eq!(read_back(text.as_bytes()), text);
@@ -260,18 +341,56 @@ mod tests {
 
     #[test]
     fn numbers_are_written_in_full() {
-        let mut out = Vec::new();
-        let mut object = Object::open(&mut out, field!("first"), |_| {});
-        object.integer(field!("zero"), 0);
-        object.integer(field!("most"), u64::MAX);
-        object.milliseconds(field!("short"), Duration::from_micros(7));
-        object.milliseconds(field!("long"), Duration::from_micros(1_234_567_890));
-        object.milliseconds(field!("endless"), Duration::MAX);
-        object.close();
+        let out = written(|object| {
+            object.integer(field!("zero"), 0);
+            object.integer(field!("most"), u64::MAX);
+            object.milliseconds(field!("short"), Duration::from_micros(7));
+            object.milliseconds(field!("long"), Duration::from_micros(1_234_567_890));
+            object.milliseconds(field!("endless"), Duration::MAX);
+        });
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "{\"first\":\"\",\"zero\":0,\"most\":18446744073709551615,\"short\":0.007,\
              \"long\":1234567.890,\"endless\":18446744073709551.615}"
         );
+    }
+
+    #[test]
+    fn every_number_of_every_length_is_written_as_the_standard_library_writes_it() {
+        let mut numbers: Vec<u64> = (0..2000).collect();
+        for power in 0..20 {
+            let ten = 10_u64.pow(power);
+            numbers.extend([ten - 1, ten, ten + 1, ten.saturating_mul(9)]);
+        }
+        for number in numbers {
+            let out = written(|object| object.integer(field!("n"), number));
+            assert_eq!(out, format!("{{\"first\":\"\",\"n\":{number}}}").as_bytes());
+        }
+    }
+
+    #[test]
+    fn digits_of_every_byte_are_lower_case_hexadecimal() {
+        for byte in 0..=u8::MAX {
+            let bytes = [byte, 0, !byte, 0xa5, byte];
+            let out = written(|object| object.string_with(field!("h"), |out| out.hex(&bytes)));
+            let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(out, format!("{{\"first\":\"\",\"h\":\"{digits}\"}}").as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_byte_that_needs_more_is_found_wherever_it_stands() {
+        for length in 0..40 {
+            let plain: Vec<u8> = (0..length).map(|at| b" !#[]~az"[at % 8]).collect();
+            assert!(is_plain(&plain));
+            for at in 0..length {
+                for byte in 0..=u8::MAX {
+                    let mut value = plain.clone();
+                    value[at] = byte;
+                    let expected = matches!(byte, 0x20..=0x7e) && !matches!(byte, b'"' | b'\\');
+                    assert_eq!(is_plain(&value), expected, "{byte} at {at} of {length}");
+                }
+            }
+        }
     }
 }

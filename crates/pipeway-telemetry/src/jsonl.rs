@@ -1,105 +1,104 @@
 //! An event as a line.
 
-use std::time::SystemTime;
-
 use crate::clock::Clock;
-use crate::json::{Object, field, hex, write_decimal};
+use crate::json::{Object, field};
+use crate::record::Told;
 use crate::redact::{Target, hash};
-use crate::{Event, EventKind, Http, PeerInfo, SinkOptions};
+use crate::{Event, EventKind, Http, PeerInfo, SinkOptions, trace};
 
-/// What a line tells beyond its event.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Context {
-    pub(crate) options: SinkOptions,
+/// No line is longer: some twenty values of at most [`crate::MAX_VALUE_BYTES`] bytes, each of
+/// which becomes six at most.
+pub(crate) const MAX_LINE_BYTES: usize = 256 << 10;
+
+/// Makes lines.
+#[derive(Debug)]
+pub(crate) struct LineWriter {
+    options: SinkOptions,
     /// Distinguishes this process's connections from those of others.
-    pub(crate) process: u32,
-    pub(crate) now: SystemTime,
-    /// Identical events that were left out before this one.
-    pub(crate) repeated: u64,
-    /// Events that were dropped since the sink began, where no line has told that number yet.
-    pub(crate) dropped: Option<u64>,
-}
-
-/// What of the lines before is kept, since the next one mostly says it again.
-#[derive(Debug, Default)]
-pub(crate) struct Known {
+    process: u32,
     clock: Clock,
+    /// Of the line before, since the next one mostly says the same.
     way: Way,
 }
 
-/// Appends `event` to `out`, without a newline.
-pub(crate) fn write(out: &mut Vec<u8>, known: &mut Known, event: &Event<'_>, context: &Context) {
-    let mut line = Object::open(out, field!("time"), |out| known.clock.write(context.now, out));
-    line.word(field!("event"), event.kind.as_str());
-    if !event.bridge.is_empty() {
-        line.string(field!("bridge"), event.bridge.as_bytes());
+impl LineWriter {
+    pub(crate) fn new(options: SinkOptions) -> Self {
+        let process = trace::random() as u32;
+        LineWriter { options, process, clock: Clock::default(), way: Way::default() }
     }
-    if let Some(connection) = event.connection {
-        let id = hex(&connection_id(context.process, connection));
-        line.string_with(field!("connection.id"), |out| out.extend_from_slice(id.as_flattened()));
-        if let Some(request) = event.request {
-            line.string_with(field!("request.id"), |out| {
-                out.extend_from_slice(id.as_flattened());
-                out.push(b'-');
-                write_decimal(out, request);
-            });
+
+    /// Writes a line to the start of `out`, without a newline, and returns its length. There is
+    /// room for [`MAX_LINE_BYTES`].
+    pub(crate) fn write(&mut self, out: &mut [u8], event: &Event<'_>, told: &Told) -> usize {
+        let time = self.clock.text(told.time);
+        let mut line = Object::open(out, field!("time"), |out| out.put(time));
+        line.word(field!("event"), event.kind.as_str());
+        if !event.bridge.is_empty() {
+            line.string(field!("bridge"), event.bridge.as_bytes());
         }
-    }
-    if let Some(trace) = &event.trace {
-        line.string_with(field!("trace_id"), |out| {
-            out.extend_from_slice(hex(&trace.trace_id).as_flattened());
-        });
-        line.string_with(field!("span_id"), |out| {
-            out.extend_from_slice(hex(&trace.span_id).as_flattened());
-        });
-    }
-    if let Some(direction) = event.direction {
-        line.word(field!("direction"), direction.as_str());
-    }
-    known.way.write(&mut line, event);
-    if let Some(change) = &event.link_change {
-        line.integer(field!("link.attempt"), u64::from(change.attempt));
-        if let Some(guest) = change.guest {
-            line.string(field!("link.guest"), guest.as_bytes());
+        if let Some(connection) = event.connection {
+            let id = connection_id(self.process, connection);
+            line.string_with(field!("connection.id"), |out| out.hex(&id));
+            if let Some(request) = event.request {
+                line.string_with(field!("request.id"), |out| {
+                    out.hex(&id);
+                    out.put(b"-");
+                    out.decimal(request);
+                });
+            }
         }
-        if let Some(reason) = change.reason {
-            line.string(field!("link.reason"), reason.as_bytes());
+        if let Some(trace) = &event.trace {
+            line.string_with(field!("trace_id"), |out| out.hex(&trace.trace_id));
+            line.string_with(field!("span_id"), |out| out.hex(&trace.span_id));
         }
-        if let Some(retry_in) = change.retry_in {
-            line.milliseconds(field!("link.retry_ms"), retry_in);
+        if let Some(direction) = event.direction {
+            line.word(field!("direction"), direction.as_str());
         }
-    }
-    if let Some(http) = &event.http {
-        write_http(&mut line, event.kind, http, context.options);
-    }
-    if matches!(event.kind, EventKind::Session | EventKind::Request | EventKind::Upgrade) {
-        line.integer(field!("bytes.received"), event.bytes_received);
-        line.integer(field!("bytes.sent"), event.bytes_sent);
-    }
-    for (field, duration) in [
-        (field!("duration.total_ms"), event.total),
-        (field!("duration.connect_ms"), event.connect),
-        (field!("duration.first_byte_ms"), event.first_byte),
-    ] {
-        if let Some(duration) = duration {
-            line.milliseconds(field, duration);
+        self.way.write(&mut line, event);
+        if let Some(change) = &event.link_change {
+            line.integer(field!("link.attempt"), u64::from(change.attempt));
+            if let Some(guest) = change.guest {
+                line.string(field!("link.guest"), guest.as_bytes());
+            }
+            if let Some(reason) = change.reason {
+                line.string(field!("link.reason"), reason.as_bytes());
+            }
+            if let Some(retry_in) = change.retry_in {
+                line.milliseconds(field!("link.retry_ms"), retry_in);
+            }
         }
+        if let Some(http) = &event.http {
+            write_http(&mut line, event.kind, http, self.options);
+        }
+        if matches!(event.kind, EventKind::Session | EventKind::Request | EventKind::Upgrade) {
+            line.integer(field!("bytes.received"), event.bytes_received);
+            line.integer(field!("bytes.sent"), event.bytes_sent);
+        }
+        for (field, duration) in [
+            (field!("duration.total_ms"), event.total),
+            (field!("duration.connect_ms"), event.connect),
+            (field!("duration.first_byte_ms"), event.first_byte),
+        ] {
+            if let Some(duration) = duration {
+                line.milliseconds(field, duration);
+            }
+        }
+        write_peer(&mut line, &event.peer, self.options);
+        if let Some(end) = event.end {
+            line.word(field!("end"), end.as_str());
+        }
+        if let Some(fault) = &event.error {
+            line.string(field!("error.type"), fault.kind.as_bytes());
+            line.word(field!("error.side"), fault.side.as_str());
+        }
+        if told.repeated > 0 {
+            line.integer(field!("repeated"), told.repeated);
+        }
+        if let Some(dropped) = told.dropped {
+            line.integer(field!("events.dropped"), dropped);
+        }
+        line.close()
     }
-    write_peer(&mut line, &event.peer, context.options);
-    if let Some(end) = event.end {
-        line.word(field!("end"), end.as_str());
-    }
-    if let Some(fault) = &event.error {
-        line.string(field!("error.type"), fault.kind.as_bytes());
-        line.word(field!("error.side"), fault.side.as_str());
-    }
-    if context.repeated > 0 {
-        line.integer(field!("repeated"), context.repeated);
-    }
-    if let Some(dropped) = context.dropped {
-        line.integer(field!("events.dropped"), dropped);
-    }
-    line.close();
 }
 
 /// The way of a request, as the last line told it.
@@ -167,7 +166,7 @@ fn write_http(line: &mut Object<'_>, kind: EventKind, http: &Http<'_>, options: 
     // each to whoever groups by method.
     match http.method {
         "GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "CONNECT" | "OPTIONS" | "TRACE" | "PATCH" => {
-            line.string(field!("http.request.method"), http.method.as_bytes());
+            line.word(field!("http.request.method"), http.method);
         }
         other => {
             line.word(field!("http.request.method"), "_OTHER");
@@ -198,7 +197,10 @@ fn write_http(line: &mut Object<'_>, kind: EventKind, http: &Http<'_>, options: 
         }
         None => {
             line.word(field!("network.protocol.name"), "http");
-            line.string(field!("network.protocol.version"), http.version.as_bytes());
+            match http.version {
+                "1.1" => line.word(field!("network.protocol.version"), "1.1"),
+                other => line.string(field!("network.protocol.version"), other.as_bytes()),
+            }
         }
     }
 }
@@ -213,8 +215,8 @@ fn write_peer(line: &mut Object<'_>, peer: &PeerInfo<'_>, options: SinkOptions) 
     match peer.sid {
         Some(sid) if options.show_sid => line.string(field!("peer.sid"), sid.as_bytes()),
         Some(sid) => line.string_with(field!("peer.sid"), |out| {
-            out.extend_from_slice(b"fnv1a:");
-            out.extend_from_slice(hex(&hash(sid).to_be_bytes()).as_flattened());
+            out.put(b"fnv1a:");
+            out.hex(&hash(sid).to_be_bytes());
         }),
         None => {}
     }

@@ -13,10 +13,14 @@ impl<'a> Target<'a> {
     /// Of the absolute form the path stays, so its user and password go with its authority. What
     /// is neither a path nor absolute keeps only what follows its last `@`.
     pub(crate) fn parse(target: &'a str) -> Self {
-        let target = target.split_once('#').map_or(target, |(before, _)| before);
-        let (before, query) = match target.split_once('?') {
-            Some((before, query)) => (before, Some(query)),
+        // In one go, since most targets have neither.
+        let ends_path = |byte: &u8| matches!(byte, b'#' | b'?');
+        let (before, query) = match target.as_bytes().iter().position(ends_path) {
             None => (target, None),
+            Some(at) => match target[at + 1..].split('#').next() {
+                Some(query) if target.as_bytes()[at] == b'?' => (&target[..at], Some(query)),
+                _ => (&target[..at], None),
+            },
         };
         let path = if before.starts_with('/') {
             before

@@ -2,16 +2,16 @@
 
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use crate::Event;
 use crate::file::{FileOptions, RotatingFile};
-use crate::jsonl::{self, Context, Known};
-use crate::repeats::{Repeats, Verdict};
-use crate::writer::{Output, Queue};
-use crate::{Event, trace};
+use crate::jsonl::{LineWriter, MAX_LINE_BYTES};
+use crate::record::Told;
+use crate::telling::{Take, Telling};
+use crate::writer::{Output, Queue, lock};
 
 /// How long [`Sink::flush`] waits at most.
 pub const FLUSH_DEADLINE: Duration = Duration::from_secs(5);
@@ -36,28 +36,19 @@ pub struct Sink {
 
 struct Inner {
     options: SinkOptions,
-    process: u32,
-    lines: Lines,
     to: To,
-    /// Events for which there was no room.
-    dropped: AtomicU64,
-}
-
-/// What a line needs beyond its event. Locked before the queue, never after it.
-type Lines = Mutex<LineState>;
-
-struct LineState {
-    known: Known,
-    repeats: Repeats,
-    /// A channel's lines are put together here.
-    scratch: Vec<u8>,
-    /// The number of dropped events that a line last told.
-    dropped_told: u64,
 }
 
 enum To {
     Queue(Arc<Queue>),
-    Channel(SyncSender<String>),
+    Channel(Box<Mutex<(Telling, Channel)>>),
+}
+
+/// Lines are made at once, in `scratch`, whose memory is the system's where no line has reached.
+struct Channel {
+    line_tx: SyncSender<String>,
+    lines: LineWriter,
+    scratch: Box<[u8]>,
 }
 
 impl Sink {
@@ -74,7 +65,7 @@ impl Sink {
     /// writes cannot be started.
     pub fn file(file: FileOptions, options: SinkOptions) -> io::Result<Self> {
         let output = Output::File(RotatingFile::open(file)?);
-        Ok(Self::new(To::Queue(Queue::start(output)?), options))
+        Self::queue(output, options)
     }
 
     /// Writes lines to stderr.
@@ -91,7 +82,10 @@ impl Sink {
     /// (at least one) wait there, and others are dropped.
     pub fn channel(capacity: usize, options: SinkOptions) -> (Self, Receiver<String>) {
         let (line_tx, line_rx) = sync_channel(capacity.max(1));
-        (Self::new(To::Channel(line_tx), options), line_rx)
+        let scratch = vec![0; MAX_LINE_BYTES].into_boxed_slice();
+        let channel = Channel { line_tx, lines: LineWriter::new(options), scratch };
+        let to = To::Channel(Box::new(Mutex::new((Telling::default(), channel))));
+        (Self { inner: Some(Arc::new(Inner { options, to })) }, line_rx)
     }
 
     /// Whether anybody reads: if not, an event need not be made.
@@ -127,90 +121,60 @@ impl Sink {
         stream: Box<dyn io::Write + Send>,
         options: SinkOptions,
     ) -> io::Result<Self> {
-        let output = Output::Stream { name, stream, torn: false };
-        Ok(Self::new(To::Queue(Queue::start(output)?), options))
+        Self::queue(Output::Stream { name, stream, torn: false }, options)
     }
 
-    fn new(to: To, options: SinkOptions) -> Self {
-        let lines = Mutex::new(LineState {
-            known: Known::default(),
-            repeats: Repeats::default(),
-            scratch: Vec::new(),
-            dropped_told: 0,
-        });
-        Sink {
-            inner: Some(Arc::new(Inner {
-                options,
-                process: trace::random() as u32,
-                lines,
-                to,
-                dropped: AtomicU64::new(0),
-            })),
-        }
+    fn queue(output: Output, options: SinkOptions) -> io::Result<Self> {
+        let to = To::Queue(Queue::start(output, LineWriter::new(options))?);
+        Ok(Sink { inner: Some(Arc::new(Inner { options, to })) })
     }
 }
 
 impl Inner {
     fn emit(&self, event: &Event<'_>) {
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut repeated = 0;
-        if Repeats::concern(event.kind) {
-            let (verdict, forgotten) = lines.repeats.admit(event, Instant::now());
-            self.dropped.fetch_add(forgotten, Ordering::Relaxed);
-            match verdict {
-                Verdict::Tell { repeated: left_out } => repeated = left_out,
-                Verdict::LeaveOut => return,
+        match &self.to {
+            To::Queue(queue) => queue.with(|telling, records| telling.emit(records, event)),
+            To::Channel(channel) => {
+                let (telling, channel) = &mut *lock(channel);
+                telling.emit(channel, event);
             }
         }
-        self.tell(&mut lines, event, repeated);
     }
 
     fn flush(&self, deadline: Duration) -> bool {
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut repeats = std::mem::take(&mut lines.repeats);
-        repeats.settle(|event, repeated| self.tell(&mut lines, event, repeated));
-        lines.repeats = repeats;
-        drop(lines);
         match &self.to {
-            To::Queue(queue) => queue.flush(deadline),
-            To::Channel(_) => true,
-        }
-    }
-
-    fn tell(&self, lines: &mut LineState, event: &Event<'_>, repeated: u64) {
-        // Counted from the start: if the line that tells it is lost itself, the number has grown
-        // and the next line tells it.
-        let dropped = self.dropped();
-        let context = Context {
-            options: self.options,
-            process: self.process,
-            now: SystemTime::now(),
-            repeated,
-            dropped: (dropped != lines.dropped_told).then_some(dropped),
-        };
-        let LineState { known, scratch, dropped_told, .. } = lines;
-        let taken = match &self.to {
-            To::Queue(queue) => queue.push(|out| jsonl::write(out, known, event, &context)),
-            To::Channel(line_tx) => {
-                scratch.clear();
-                jsonl::write(scratch, known, event, &context);
-                line_tx.try_send(String::from_utf8_lossy(scratch).into_owned()).is_ok()
+            To::Queue(queue) => {
+                queue.with(|telling, records| telling.settle(records));
+                queue.flush(deadline)
             }
-        };
-        if taken {
-            *dropped_told = dropped;
-        } else {
-            // Those that were left out before this line are dropped with it.
-            self.dropped.fetch_add(1 + repeated, Ordering::Relaxed);
+            To::Channel(channel) => {
+                let (telling, channel) = &mut *lock(channel);
+                telling.settle(channel);
+                true
+            }
         }
     }
 
     fn dropped(&self) -> u64 {
-        let lost = match &self.to {
-            To::Queue(queue) => queue.lost(),
-            To::Channel(_) => 0,
-        };
-        lost + self.dropped.load(Ordering::Relaxed)
+        match &self.to {
+            To::Queue(queue) => queue.with(|telling, records| telling.lost(records)),
+            To::Channel(channel) => {
+                let (telling, channel) = &*lock(channel);
+                telling.lost(channel)
+            }
+        }
+    }
+}
+
+impl Take for Channel {
+    fn take(&mut self, event: &Event<'_>, told: &Told) -> bool {
+        let length = self.lines.write(&mut self.scratch, event, told);
+        let line = String::from_utf8_lossy(&self.scratch[..length]).into_owned();
+        self.line_tx.try_send(line).is_ok()
+    }
+
+    fn lost(&self) -> u64 {
+        0
     }
 }
 

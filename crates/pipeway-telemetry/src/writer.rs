@@ -2,31 +2,33 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::Event;
 use crate::file::RotatingFile;
+use crate::jsonl::{LineWriter, MAX_LINE_BYTES};
+use crate::record::{self, Told};
+use crate::telling::{Take, Telling};
 
 /// What may wait to be written. As much again may be in the writer's hands.
 pub(crate) const MAX_PENDING_BYTES: usize = 4 << 20;
 
-/// No line is longer: some twenty values of at most [`crate::MAX_VALUE_BYTES`] bytes, each of
-/// which becomes six at most.
-pub(crate) const MAX_LINE_BYTES: usize = 256 << 10;
-
-/// After a write, how long lines are collected for the next. Waking the writer costs whoever
-/// emits more than the line does.
+/// After a write, how long events are collected for the next. Waking the writer costs whoever
+/// emits more than the event does.
 const LINGER: Duration = Duration::from_millis(20);
 
-/// So much ends the collecting early: it fits into a processor's own cache, and waking the writer for
-/// it costs little beside it.
+/// So much ends the collecting early: it fits into a processor's own cache, and waking the writer
+/// for it costs little beside it.
 const WAKE_BYTES: usize = 64 << 10;
+
+/// So much of lines is written at once.
+pub(crate) const WRITE_BYTES: usize = 64 << 10;
 
 /// What the buffers keep when there is nothing to do.
 const IDLE_BYTES: usize = 64 << 10;
 
-/// Lines on their way to the writer.
+/// Events on their way to the writer.
 #[derive(Debug)]
 pub(crate) struct Queue {
     state: Mutex<State>,
@@ -34,13 +36,12 @@ pub(crate) struct Queue {
     work: Condvar,
     /// Told to those who flush: something was written.
     progress: Condvar,
-    /// Lines that writing lost.
-    lost: AtomicU64,
 }
 
 #[derive(Debug)]
 struct State {
-    pending: Vec<u8>,
+    telling: Telling,
+    pending: Records,
     writer: Writer,
     /// Batches that the writer took, and that it is done with.
     taken: u64,
@@ -49,13 +50,21 @@ struct State {
     closed: bool,
 }
 
+/// Events that wait.
+#[derive(Debug)]
+pub(crate) struct Records {
+    bytes: Vec<u8>,
+    /// How many lines writing lost.
+    lost: u64,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Writer {
-    /// It waits for a line.
+    /// It waits for an event.
     Asleep,
-    /// It lets lines collect.
+    /// It lets events collect.
     Lingering,
-    /// It will look for lines by itself.
+    /// It will look for events by itself.
     Awake,
 }
 
@@ -65,12 +74,24 @@ pub(crate) enum Output {
     Stream { name: &'static str, stream: Box<dyn Write + Send>, torn: bool },
 }
 
+impl Take for Records {
+    #[inline]
+    fn take(&mut self, event: &Event<'_>, told: &Told) -> bool {
+        record::write(&mut self.bytes, MAX_PENDING_BYTES, event, told)
+    }
+
+    fn lost(&self) -> u64 {
+        self.lost
+    }
+}
+
 impl Queue {
     /// Starts the thread.
-    pub(crate) fn start(output: Output) -> io::Result<Arc<Self>> {
+    pub(crate) fn start(output: Output, lines: LineWriter) -> io::Result<Arc<Self>> {
         let queue = Arc::new(Queue {
             state: Mutex::new(State {
-                pending: Vec::with_capacity(IDLE_BYTES),
+                telling: Telling::default(),
+                pending: Records { bytes: Vec::with_capacity(IDLE_BYTES), lost: 0 },
                 writer: Writer::Awake,
                 taken: 0,
                 done: 0,
@@ -79,27 +100,23 @@ impl Queue {
             }),
             work: Condvar::new(),
             progress: Condvar::new(),
-            lost: AtomicU64::new(0),
         });
         let ours = Arc::clone(&queue);
         std::thread::Builder::new()
             .name("pipeway-events".to_owned())
-            .spawn(move || ours.run(output))?;
+            .spawn(move || ours.run(output, lines))?;
         Ok(queue)
     }
 
-    /// Lets `write` append one line without its newline, or drops it where there is no room.
-    /// Returns whether it was taken.
-    pub(crate) fn push(&self, write: impl FnOnce(&mut Vec<u8>)) -> bool {
-        let mut state = self.lock();
-        if state.pending.len() > MAX_PENDING_BYTES - MAX_LINE_BYTES {
-            return false;
-        }
-        write(&mut state.pending);
-        state.pending.push(b'\n');
+    /// Lends what is known and what waits, and sees to it that what was added is written.
+    #[inline]
+    pub(crate) fn with<T>(&self, lend: impl FnOnce(&mut Telling, &mut Records) -> T) -> T {
+        let mut state = lock(&self.state);
+        let State { telling, pending, .. } = &mut *state;
+        let result = lend(telling, pending);
         let wake = match state.writer {
-            Writer::Asleep => true,
-            Writer::Lingering => state.pending.len() >= WAKE_BYTES,
+            Writer::Asleep => !state.pending.bytes.is_empty(),
+            Writer::Lingering => state.pending.bytes.len() >= WAKE_BYTES,
             Writer::Awake => false,
         };
         if wake {
@@ -107,20 +124,15 @@ impl Queue {
             drop(state);
             self.work.notify_one();
         }
-        true
-    }
-
-    /// How many lines writing lost.
-    pub(crate) fn lost(&self) -> u64 {
-        self.lost.load(Ordering::Relaxed)
+        result
     }
 
     /// Waits until what was pushed before is written or lost. Returns whether that was so before
     /// `deadline`.
     pub(crate) fn flush(&self, deadline: Duration) -> bool {
         let start = Instant::now();
-        let mut state = self.lock();
-        let until = state.taken + u64::from(!state.pending.is_empty());
+        let mut state = lock(&self.state);
+        let until = state.taken + u64::from(!state.pending.bytes.is_empty());
         state.flushing += 1;
         self.work.notify_one();
         while state.done < until {
@@ -134,53 +146,83 @@ impl Queue {
 
     /// Lets the writer end once it has written what is there.
     pub(crate) fn close(&self) {
-        self.lock().closed = true;
+        lock(&self.state).closed = true;
         self.work.notify_one();
     }
 
-    fn run(&self, mut output: Output) {
+    fn run(&self, mut output: Output, lines: LineWriter) {
+        let mut text = Text::new(lines);
         let mut batch = Vec::with_capacity(IDLE_BYTES);
         let mut told = false;
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         loop {
-            while state.pending.is_empty() {
+            while state.pending.bytes.is_empty() {
                 if state.closed {
                     return;
                 }
                 batch.shrink_to(IDLE_BYTES);
-                state.pending.shrink_to(IDLE_BYTES);
+                state.pending.bytes.shrink_to(IDLE_BYTES);
                 state.writer = Writer::Asleep;
                 state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
             state.writer = Writer::Awake;
-            std::mem::swap(&mut state.pending, &mut batch);
+            std::mem::swap(&mut state.pending.bytes, &mut batch);
             state.taken += 1;
             drop(state);
 
-            let lost = output.write(&batch).err();
-            batch.clear();
-            if let Some(lost) = &lost
-                && !std::mem::replace(&mut told, true)
-            {
-                output.complain(&lost.error);
+            let mut lost = 0;
+            let mut records = batch.as_slice();
+            while let Some(lines) = text.fill(&mut records) {
+                if let Err(failed) = output.write(lines) {
+                    lost += failed.lines;
+                    if !std::mem::replace(&mut told, true) {
+                        output.complain(&failed.error);
+                    }
+                }
             }
+            batch.clear();
 
-            self.lost.fetch_add(lost.map_or(0, |lost| lost.lines), Ordering::Relaxed);
-            state = self.lock();
+            state = lock(&self.state);
+            state.pending.lost += lost;
             state.done += 1;
             self.progress.notify_all();
-            if !state.closed && state.flushing == 0 && state.pending.len() < WAKE_BYTES {
+            if !state.closed && state.flushing == 0 && state.pending.bytes.len() < WAKE_BYTES {
                 state.writer = Writer::Lingering;
                 let waited = self.work.wait_timeout(state, LINGER);
                 state = waited.unwrap_or_else(PoisonError::into_inner).0;
             }
         }
     }
+}
 
-    /// Whoever panicked while holding the lock left at worst half a line.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+/// Makes lines of records, as many as are written at once.
+struct Text {
+    lines: LineWriter,
+    /// With room for one more line than is used. Memory that no line has reached is the system's.
+    bytes: Box<[u8]>,
+}
+
+impl Text {
+    fn new(lines: LineWriter) -> Self {
+        Text { lines, bytes: vec![0; WRITE_BYTES + MAX_LINE_BYTES].into_boxed_slice() }
     }
+
+    /// The lines of the next records, which are taken off; `None` where there are none.
+    fn fill(&mut self, records: &mut &[u8]) -> Option<&[u8]> {
+        let mut end = 0;
+        while end < WRITE_BYTES && !records.is_empty() {
+            let (event, told) = record::read(records);
+            end += self.lines.write(&mut self.bytes[end..], &event, &told);
+            self.bytes[end] = b'\n';
+            end += 1;
+        }
+        (end > 0).then(|| &self.bytes[..end])
+    }
+}
+
+/// Whoever panicked while holding a lock left at worst an event untold.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Output {

@@ -62,7 +62,8 @@ pub(crate) struct RequestHead {
 pub(crate) struct RequestText {
     pub(crate) method: String,
     pub(crate) target: String,
-    pub(crate) user_agent: Option<Vec<u8>>,
+    user_agent: Vec<u8>,
+    has_user_agent: bool,
     pub(crate) is_http11: bool,
     pub(crate) upgrade: Option<String>,
 }
@@ -82,8 +83,20 @@ impl RequestText {
     pub(crate) fn clear(&mut self) {
         self.method.clear();
         self.target.clear();
-        self.user_agent = None;
+        self.user_agent.clear();
+        self.has_user_agent = false;
         self.upgrade = None;
+    }
+
+    /// The last `User-Agent`, which may be empty.
+    pub(crate) fn user_agent(&self) -> Option<&[u8]> {
+        self.has_user_agent.then_some(&self.user_agent)
+    }
+
+    fn set_user_agent(&mut self, value: &[u8]) {
+        self.user_agent.clear();
+        self.user_agent.extend_from_slice(value);
+        self.has_user_agent = true;
     }
 }
 
@@ -137,7 +150,7 @@ fn parse_with<'a>(
         text.is_http11 = is_http11;
         for (kind, header) in kinds.with(request.headers) {
             match kind {
-                Field::UserAgent => text.user_agent = Some(header.value.to_vec()),
+                Field::UserAgent => text.set_user_agent(header.value),
                 Field::Upgrade => {
                     text.upgrade = Some(String::from_utf8_lossy(header.value).into_owned());
                 }
