@@ -40,6 +40,10 @@ impl Multiplexer for Ours {
         Ok(self.0.offer("load", ChannelOptions::default()).await?)
     }
 
+    async fn open_with(&self, first: &'static [u8]) -> Result<Channel, Failed> {
+        Ok(self.0.offer_with("load", ChannelOptions::default(), first).await?)
+    }
+
     async fn next(&self) -> Option<Channel> {
         loop {
             let offer = self.0.next_offer().await?;

@@ -24,6 +24,19 @@ pub trait Multiplexer: Clone + Send + Sync + Sized + 'static {
     /// A new stream, taken by the other end where the protocol has an answer for it.
     fn open(&self) -> impl Future<Output = Result<Self::Stream, Failed>> + Send;
 
+    /// A new stream with its first bytes, in the fewest round trips that the multiplexer has.
+    fn open_with(
+        &self,
+        first: &'static [u8],
+    ) -> impl Future<Output = Result<Self::Stream, Failed>> + Send {
+        async {
+            let mut stream = self.open().await?;
+            stream.write_all(first).await?;
+            stream.flush().await?;
+            Ok(stream)
+        }
+    }
+
     /// The next stream that the other end opened; `None` at the end.
     fn next(&self) -> impl Future<Output = Option<Self::Stream>> + Send;
 }
@@ -167,17 +180,15 @@ async fn repeat<M: Multiplexer>(
         if before >= until {
             return Ok(times);
         }
-        let mut own = None;
-        let stream = match &mut kept {
-            Some(stream) => stream,
-            None => own.insert(mux.open().await?),
-        };
-        if what != Exchange::Open {
-            stream.write_all(b"e").await?;
-            stream.flush().await?;
-            stream.read_u8().await?;
+        match &mut kept {
+            Some(stream) => {
+                stream.write_all(b"e").await?;
+                stream.flush().await?;
+                stream.read_u8().await?;
+            }
+            None if what == Exchange::Open => drop(mux.open().await?),
+            None => drop(mux.open_with(b"e").await?.read_u8().await?),
         }
-        drop(own);
         times.push(before.elapsed());
     }
 }
