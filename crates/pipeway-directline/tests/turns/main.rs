@@ -88,16 +88,28 @@ where
     R: Future<Output = TurnResult> + Send + 'static,
 {
     let messages = Messages::with(setting.messages, work);
+    serve_with(setting.limits, setting.replies, |place, options| {
+        Server::new(place, options, messages).unwrap()
+    })
+    .await
+}
+
+/// An agent that `make` makes.
+async fn serve_with(
+    limits: Limits,
+    replies: ReplyLimits,
+    make: impl FnOnce(Place, ServerOptions) -> Server,
+) -> Ends {
     let told = Told::default();
     let options = ServerOptions {
-        limits: setting.limits,
-        replies: setting.replies,
+        limits,
+        replies,
         observer: told.observer(),
         pause: Duration::from_millis(1),
         ..ServerOptions::default()
     };
     let place = place();
-    let server = Server::new(place.clone(), options, messages).unwrap();
+    let server = make(place.clone(), options);
     let peer = connect(&server, &place).await;
     Ends { server, place, peer, told }
 }

@@ -1,10 +1,19 @@
 //! When replies are sent, and how many.
 
-use pipeway_directline::{ErrorKind, code};
+use std::io;
+use std::sync::Mutex;
+use std::task::{Context, Poll};
+
+use futures_util::future::BoxFuture;
+use futures_util::stream;
+use http::{Request, Response};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, StreamBody};
+use pipeway_directline::{Body, ErrorKind, code};
 use tokio::sync::{mpsc, oneshot};
+use tower_service::Service;
 
 use super::*;
-use std::sync::Mutex;
 
 fn numbered(count: usize) -> Vec<Activity> {
     (0..count).map(|number| Activity::message(number.to_string())).collect()
@@ -52,6 +61,44 @@ fn the_answer_comes_before_replies_on_many_threads_too() {
         }
     };
     runtime.block_on(async { timeout(WATCHDOG, test).await.expect("the test hangs") });
+}
+
+/// Messages whose answers have a body that fails.
+#[derive(Clone)]
+struct Failing(Messages);
+
+impl Service<Request<Body>> for Failing {
+    type Response = Response<BoxBody<bytes::Bytes, io::Error>>;
+    type Error = <Messages as Service<Request<Body>>>::Error;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Service::<Request<Body>>::poll_ready(&mut self.0, cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let answer = self.0.call(request);
+        let body = StreamBody::new(stream::iter([Err(io::Error::other("as it was asked to"))]));
+        Box::pin(async move { Ok(answer.await?.map(|_| BodyExt::boxed(body))) })
+    }
+}
+
+#[test]
+fn replies_wait_for_the_500_of_an_answer_whose_body_fails() {
+    run(async {
+        let messages = Messages::new(async |turn: Turn, _: Activity| -> TurnResult {
+            turn.reply("before")?;
+            Ok(())
+        });
+        let ends = serve_with(Limits::default(), ReplyLimits::default(), |place, options| {
+            Server::new(place, options, Failing(messages)).unwrap()
+        });
+        let Ends { mut peer, server: _server, .. } = ends.await;
+        let id = peer.post(&said(json!({}))).await;
+        let answer = peer.next().await;
+        assert_eq!((answer.id.as_str(), answer.status()), (id.as_str(), 500));
+        assert_eq!(peer.next().await.text(), "before");
+    });
 }
 
 #[test]
