@@ -287,7 +287,7 @@ fn prepare_interop(machine: &mut Machine) -> Result<Option<std::path::PathBuf>, 
         machine.debian_packages(&["curl"])?;
     }
     if machine.debian {
-        machine.debian_packages(&["socat", "openssh-client", "podman"])?;
+        machine.debian_packages(&["socat", "openssh-client", "openssh-server", "podman"])?;
         // The client from elsewhere will do: Debian's package brings an engine along.
         if !machine.has("docker") {
             machine.debian_packages(&["docker.io"])?;

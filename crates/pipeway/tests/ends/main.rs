@@ -19,6 +19,7 @@ mod load;
 #[path = "../terminal/presence.rs"]
 #[allow(dead_code, reason = "the terminal's own tests use the rest of it")]
 mod presence;
+mod remote;
 mod ssh;
 mod way;
 #[path = "../kit/wine.rs"]

@@ -6,7 +6,7 @@ use crate::harness::{Room, Running};
 use crate::presence::children;
 use crate::wine::{StandIn, interop};
 
-const PIPEWAY: &str = env!("CARGO_BIN_EXE_pipeway");
+pub const PIPEWAY: &str = env!("CARGO_BIN_EXE_pipeway");
 
 /// What leads from the socket to the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,11 +33,7 @@ impl Way {
     /// `more` are arguments of every bridge, and `pipe` of the one that listens at the pipe.
     pub fn open(route: Route, room: &Room, to: &str, more: &[&str], pipe: &[&str]) -> Way {
         match route {
-            Route::Link => {
-                let guest = serde_json::to_string(&[PIPEWAY, "guest"]).unwrap();
-                let through = format!("command:{guest}");
-                Way::front(room, to, &["--through", &through], more, vec![])
-            }
+            Route::Link => Way::command(room, to, &[PIPEWAY, "guest"], more),
             Route::Border => {
                 // Wine takes its time to start the stand-in, too.
                 let more_there = [more, pipe, &["--connect-timeout", "20s"]].concat();
@@ -49,6 +45,12 @@ impl Way {
                 Way::front(room, &name, &through, more, behind)
             }
         }
+    }
+
+    /// A link by that command, whose end is a guest.
+    pub fn command(room: &Room, to: &str, command: &[&str], more: &[&str]) -> Way {
+        let through = format!("command:{}", serde_json::to_string(command).unwrap());
+        Way::front(room, to, &["--through", &through], more, vec![])
     }
 
     fn front(room: &Room, to: &str, link: &[&str], more: &[&str], behind: Vec<Running>) -> Way {
