@@ -4,6 +4,29 @@ use std::time::{Duration, Instant};
 
 use crate::TraceContext;
 
+/// A set of words that stand in lines.
+macro_rules! words {
+    ($(#[$about:meta])* $name:ident { $($(#[$of_variant:meta])* $variant:ident = $word:literal,)+ }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name {
+            $($(#[$of_variant])* $variant,)+
+        }
+
+        impl $name {
+            /// All of them, in their order.
+            pub const ALL: &[$name] = &[$($name::$variant),+];
+
+            /// The word that stands in the line.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $($name::$variant => $word,)+
+                }
+            }
+        }
+    };
+}
+
 /// One event. Borrowed, so that telling it allocates nothing.
 #[derive(Clone, Debug)]
 pub struct Event<'a> {
@@ -80,74 +103,35 @@ impl<'a> Event<'a> {
     }
 }
 
-/// The kind of an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum EventKind {
-    /// A bridge accepts.
-    Start,
-    /// A bridge has stopped.
-    Stop,
-    /// A client's connection ended.
-    Session,
-    /// A request was answered, or failed.
-    Request,
-    /// An upgraded connection (a WebSocket) ended.
-    Upgrade,
-    /// Accepting failed.
-    AcceptError,
-    /// A link is up.
-    LinkUp,
-    /// A link is down.
-    LinkDown,
-}
-
-impl EventKind {
-    /// All, in their order.
-    pub(crate) const ALL: [Self; 8] = [
-        EventKind::Start,
-        EventKind::Stop,
-        EventKind::Session,
-        EventKind::Request,
-        EventKind::Upgrade,
-        EventKind::AcceptError,
-        EventKind::LinkUp,
-        EventKind::LinkDown,
-    ];
-
-    /// The word that stands in the line.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            EventKind::Start => "start",
-            EventKind::Stop => "stop",
-            EventKind::Session => "session",
-            EventKind::Request => "request",
-            EventKind::Upgrade => "upgrade",
-            EventKind::AcceptError => "accept_error",
-            EventKind::LinkUp => "link_up",
-            EventKind::LinkDown => "link_down",
-        }
+words! {
+    /// The kind of an event.
+    EventKind {
+        /// A bridge accepts.
+        Start = "start",
+        /// A bridge has stopped.
+        Stop = "stop",
+        /// A client's connection ended.
+        Session = "session",
+        /// A request was answered, or failed.
+        Request = "request",
+        /// An upgraded connection (a WebSocket) ended.
+        Upgrade = "upgrade",
+        /// Accepting failed.
+        AcceptError = "accept_error",
+        /// A link is up.
+        LinkUp = "link_up",
+        /// A link is down.
+        LinkDown = "link_down",
     }
 }
 
-/// Which way a request of a DirectLine gateway went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Direction {
-    /// From the platform to the agent: an activity.
-    ToAgent,
-    /// From the agent to the platform: a call back.
-    ToPlatform,
-}
-
-impl Direction {
-    /// All, in their order.
-    pub(crate) const ALL: [Self; 2] = [Direction::ToAgent, Direction::ToPlatform];
-
-    /// The word that stands in the line.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Direction::ToAgent => "to_agent",
-            Direction::ToPlatform => "to_platform",
-        }
+words! {
+    /// Which way a request of a DirectLine gateway went.
+    Direction {
+        /// From the platform to the agent: an activity.
+        ToAgent = "to_agent",
+        /// From the agent to the platform: a call back.
+        ToPlatform = "to_platform",
     }
 }
 
@@ -210,48 +194,23 @@ pub struct PeerInfo<'a> {
     pub sid: Option<&'a str>,
 }
 
-/// How a session or a request ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum End {
-    /// As it should.
-    Complete,
-    /// The client closed early.
-    ClientClosed,
-    /// The upstream closed early, or died.
-    UpstreamClosed,
-    /// Refused by policy, limits or the upstream's absence: the bridge answered.
-    Refused,
-    /// A deadline passed.
-    Timeout,
-    /// The bridge was stopping, and let it finish.
-    Drained,
-    /// The drain deadline passed, and it was cut.
-    Cut,
-}
-
-impl End {
-    /// All, in their order.
-    pub(crate) const ALL: [Self; 7] = [
-        End::Complete,
-        End::ClientClosed,
-        End::UpstreamClosed,
-        End::Refused,
-        End::Timeout,
-        End::Drained,
-        End::Cut,
-    ];
-
-    /// The word that stands in the line.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            End::Complete => "complete",
-            End::ClientClosed => "client_closed",
-            End::UpstreamClosed => "upstream_closed",
-            End::Refused => "refused",
-            End::Timeout => "timeout",
-            End::Drained => "drained",
-            End::Cut => "cut",
-        }
+words! {
+    /// How a session or a request ended.
+    End {
+        /// As it should.
+        Complete = "complete",
+        /// The client closed early.
+        ClientClosed = "client_closed",
+        /// The upstream closed early, or died.
+        UpstreamClosed = "upstream_closed",
+        /// Refused by policy, limits or the upstream's absence: the bridge answered.
+        Refused = "refused",
+        /// A deadline passed.
+        Timeout = "timeout",
+        /// The bridge was stopping, and let it finish.
+        Drained = "drained",
+        /// The drain deadline passed, and it was cut.
+        Cut = "cut",
     }
 }
 
@@ -264,27 +223,14 @@ pub struct Fault<'a> {
     pub side: Side,
 }
 
-/// A side of a bridge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Side {
-    /// Who connected to us.
-    Client,
-    /// What we connected to.
-    Upstream,
-    /// This program.
-    Bridge,
-}
-
-impl Side {
-    /// All, in their order.
-    pub(crate) const ALL: [Self; 3] = [Side::Client, Side::Upstream, Side::Bridge];
-
-    /// The word that stands in the line.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Side::Client => "client",
-            Side::Upstream => "upstream",
-            Side::Bridge => "bridge",
-        }
+words! {
+    /// A side of a bridge.
+    Side {
+        /// Who connected to us.
+        Client = "client",
+        /// What we connected to.
+        Upstream = "upstream",
+        /// This program.
+        Bridge = "bridge",
     }
 }

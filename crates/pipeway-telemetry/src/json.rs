@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use crate::clock::micros;
+use crate::hex::{self, each};
+
 /// The longest value that is written whole, in bytes; a longer one is cut there and ends with `…`.
 pub const MAX_VALUE_BYTES: usize = 2048;
 
@@ -119,13 +122,8 @@ impl<'a> Object<'a> {
     /// `bytes` as twice as many lower-case hexadecimal digits.
     #[inline(always)]
     pub(crate) fn hex<const N: usize>(&mut self, bytes: &[u8; N]) {
-        let (fours, rest) = bytes.as_chunks::<4>();
-        for four in fours {
-            self.put(&hex(u32::from_be_bytes(*four)));
-        }
-        for &byte in rest {
-            self.put(&hex(u32::from(byte))[6..]);
-        }
+        hex::write(bytes, &mut self.out[self.end..][..2 * N]);
+        self.end += 2 * N;
     }
 
     #[inline]
@@ -157,8 +155,7 @@ impl<'a> Object<'a> {
     }
 
     fn thousandths(&mut self, value: Duration) {
-        let seconds = value.as_secs().saturating_mul(1_000_000);
-        let micros = seconds.saturating_add(value.subsec_micros().into());
+        let micros = micros(value);
         let (whole, fraction) = (micros / 1000, (micros % 1000) as u32);
         self.decimal(whole);
         let [tens, ones] = pair(fraction % 100);
@@ -207,18 +204,6 @@ impl<'a> Object<'a> {
     }
 }
 
-/// The eight lower-case hexadecimal digits of `value`.
-#[inline(always)]
-fn hex(value: u32) -> [u8; 8] {
-    // Each nibble gets a byte of its own, and all become digits in one step.
-    let mut spread = u64::from(value);
-    spread = (spread << 16 | spread) & 0x0000_ffff_0000_ffff;
-    spread = (spread << 8 | spread) & 0x00ff_00ff_00ff_00ff;
-    spread = (spread << 4 | spread) & 0x0f0f_0f0f_0f0f_0f0f;
-    let is_letter = (spread + each(6)) >> 4 & each(1);
-    (spread + each(b'0') + is_letter * u64::from(b'a' - b'0' - 10)).to_be_bytes()
-}
-
 const PAIRS: [[u8; 2]; 100] = {
     let mut pairs = [[0; 2]; 100];
     let mut value = 0;
@@ -233,11 +218,6 @@ const PAIRS: [[u8; 2]; 100] = {
 #[inline(always)]
 pub(crate) fn pair(value: u32) -> [u8; 2] {
     PAIRS[value as usize]
-}
-
-/// Eight times the same byte.
-const fn each(byte: u8) -> u64 {
-    u64::from_ne_bytes([byte; 8])
 }
 
 /// Whether no byte needs more than to be copied.

@@ -9,6 +9,7 @@
 mod clock;
 mod event;
 mod file;
+mod hex;
 mod json;
 mod jsonl;
 mod record;

@@ -8,6 +8,7 @@
 
 use std::time::Duration;
 
+use crate::clock::micros;
 use crate::event::{Direction, End, EventKind, Fault, Hop, Http, LinkChange, LinkHop, Side};
 use crate::{Event, PeerInfo, TraceContext};
 
@@ -78,6 +79,8 @@ pub(crate) fn write(out: &mut Vec<u8>, max: usize, event: &Event<'_>, told: &Tol
     flag(has::UID, event.peer.uid.is_some());
     flag(has::DROPPED, told.dropped.is_some());
 
+    // Lines tell microseconds.
+    let micros = |duration: Option<Duration>| duration.map_or(0, micros);
     let mut fixed = Fixed { bytes: [0; FIXED], at: 0 };
     for number in [
         told.time,
@@ -165,7 +168,7 @@ pub(crate) fn read<'a>(records: &mut &'a [u8]) -> (Event<'a>, Told) {
         connection: given(has::CONNECTION).then_some(numbers[3]),
         request: given(has::REQUEST).then_some(numbers[4]),
         trace: given(has::TRACE).then_some(trace),
-        direction: named(&Direction::ALL, direction),
+        direction: named(Direction::ALL, direction),
         transport: pair(1).map(|(mode, endpoint)| Hop { mode, endpoint }),
         upstream: pair(3).map(|(mode, endpoint)| Hop { mode, endpoint }),
         link: pair(5).map(|(name, mode)| LinkHop { name, mode }),
@@ -194,8 +197,8 @@ pub(crate) fn read<'a>(records: &mut &'a [u8]) -> (Event<'a>, Told) {
             uid: given(has::UID).then_some(uid),
             sid: text(13),
         },
-        end: named(&End::ALL, end),
-        error: text(14).zip(named(&Side::ALL, side)).map(|(kind, side)| Fault { kind, side }),
+        end: named(End::ALL, end),
+        error: text(14).zip(named(Side::ALL, side)).map(|(kind, side)| Fault { kind, side }),
     };
     let told = Told {
         time: numbers[0],
@@ -232,13 +235,6 @@ fn texts<'a>(event: &Event<'a>) -> [Option<&'a [u8]>; TEXTS] {
         event.error.map(|fault| fault.kind.as_bytes()),
         http.and_then(|http| http.user_agent),
     ]
-}
-
-/// Lines tell microseconds.
-fn micros(duration: Option<Duration>) -> u64 {
-    let duration = duration.unwrap_or_default();
-    let whole = duration.as_secs().saturating_mul(1_000_000);
-    whole.saturating_add(duration.subsec_micros().into())
 }
 
 /// The one that was written as its place from 1; 0 is none.
@@ -351,12 +347,13 @@ mod tests {
     #[test]
     fn every_event_reads_back_from_among_others() {
         let mut events = without_one();
-        events.extend(EventKind::ALL.map(|kind| Event::new(kind, "empty")));
-        events.extend(End::ALL.map(|end| Event { end: Some(end), ..full() }));
-        events
-            .extend(Direction::ALL.map(|direction| Event { direction: Some(direction), ..full() }));
-        events.extend(Side::ALL.map(|side| {
-            let error = Some(Fault { kind: "refused", side });
+        events.extend(EventKind::ALL.iter().map(|kind| Event::new(*kind, "empty")));
+        events.extend(End::ALL.iter().map(|end| Event { end: Some(*end), ..full() }));
+        events.extend(
+            Direction::ALL.iter().map(|direction| Event { direction: Some(*direction), ..full() }),
+        );
+        events.extend(Side::ALL.iter().map(|side| {
+            let error = Some(Fault { kind: "refused", side: *side });
             Event { error, ..full() }
         }));
         events.push(full());

@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
 
+use crate::hex;
+
 /// A trace and a span in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TraceContext {
@@ -78,10 +80,10 @@ impl TraceContext {
     /// The value of a `traceparent` header that names this span, in version 00.
     pub fn write_header(&self) -> [u8; 55] {
         let mut header = [b'-'; 55];
-        write_hex(&[0], &mut header[0..2]);
-        write_hex(&self.trace_id, &mut header[3..35]);
-        write_hex(&self.span_id, &mut header[36..52]);
-        write_hex(&[self.flags], &mut header[53..55]);
+        hex::write(&[0], &mut header[0..2]);
+        hex::write(&self.trace_id, &mut header[3..35]);
+        hex::write(&self.span_id, &mut header[36..52]);
+        hex::write(&[self.flags], &mut header[53..55]);
         header
     }
 }
@@ -97,14 +99,6 @@ fn read_hex(text: &[u8], out: &mut [u8]) -> Option<()> {
         *byte = digit(pair[0])? << 4 | digit(pair[1])?;
     }
     Some(())
-}
-
-fn write_hex(bytes: &[u8], out: &mut [u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for (byte, pair) in bytes.iter().zip(out.chunks_exact_mut(2)) {
-        pair[0] = DIGITS[usize::from(byte >> 4)];
-        pair[1] = DIGITS[usize::from(byte & 15)];
-    }
 }
 
 /// A number that is not zero, for ids: unlike any other with overwhelming likelihood, but no

@@ -13,27 +13,6 @@ use serde_json::Value;
 
 const PAGE: &str = include_str!("../../../docs/reference/events.md");
 
-const KINDS: [EventKind; 8] = [
-    EventKind::Start,
-    EventKind::Stop,
-    EventKind::Session,
-    EventKind::Request,
-    EventKind::Upgrade,
-    EventKind::AcceptError,
-    EventKind::LinkUp,
-    EventKind::LinkDown,
-];
-
-const ENDS: [End; 7] = [
-    End::Complete,
-    End::ClientClosed,
-    End::UpstreamClosed,
-    End::Refused,
-    End::Timeout,
-    End::Drained,
-    End::Cut,
-];
-
 #[derive(Debug)]
 struct Field {
     kind: String,
@@ -62,7 +41,7 @@ fn bare(cell: &str) -> &str {
 fn kinds(cell: &str) -> BTreeSet<String> {
     match cell {
         "" => BTreeSet::new(),
-        "all" => KINDS.iter().map(|kind| kind.as_str().to_owned()).collect(),
+        "all" => EventKind::ALL.iter().map(|kind| kind.as_str().to_owned()).collect(),
         some => some.split(", ").map(str::to_owned).collect(),
     }
 }
@@ -166,7 +145,7 @@ fn empty(kind: EventKind) -> Event<'static> {
 fn lines() -> Vec<Value> {
     let options = SinkOptions { show_query: true, show_sid: false };
     let (sink, line_rx) = Sink::channel(32, options);
-    for kind in KINDS {
+    for &kind in EventKind::ALL {
         sink.emit(&empty(kind));
         sink.emit(&full(kind));
     }
@@ -237,10 +216,10 @@ fn every_example_is_of_its_type() {
 #[test]
 fn the_page_names_every_kind_end_and_side_and_no_others() {
     let listed = |head| rows(head).iter().map(|row| bare(row[0])).collect::<BTreeSet<_>>();
-    assert_eq!(listed("`event` | told"), KINDS.iter().map(|kind| kind.as_str()).collect());
-    assert_eq!(listed("`end` | means"), ENDS.iter().map(|end| end.as_str()).collect());
+    assert_eq!(listed("`event` | told"), EventKind::ALL.iter().map(|kind| kind.as_str()).collect());
+    assert_eq!(listed("`end` | means"), End::ALL.iter().map(|end| end.as_str()).collect());
     let row = rows("field").into_iter().find(|row| bare(row[0]) == "error.side").unwrap();
-    for side in [Side::Client, Side::Upstream, Side::Bridge] {
+    for side in Side::ALL {
         assert!(row[4].contains(&format!("`{}`", side.as_str())));
     }
 }

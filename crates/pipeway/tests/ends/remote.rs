@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use crate::harness::{Room, Running, is_left_out, run, wait_for};
+use crate::harness::{Room, is_left_out, kill, run, ssh_agent};
 use crate::presence::children;
 use crate::way::{PIPEWAY, Way};
 
@@ -48,11 +48,7 @@ fn ssh_carries_a_link_and_carries_it_again_after_it_was_killed() {
         return;
     }
     let room = Room::new();
-    let mut agent = Command::new("ssh-agent");
-    agent.arg("-D").arg("-a").arg(room.path("agent.sock"));
-    let _agent = Running::start(agent);
-    wait_for(&room.path("agent.sock"));
-    let to = format!("unix:{}", room.path("agent.sock").display());
+    let (_agent, to) = ssh_agent(&room);
     let mut command = ssh(&room);
     command.extend([PIPEWAY, "guest"].map(str::to_owned));
     let command: Vec<&str> = command.iter().map(String::as_str).collect();
@@ -70,7 +66,7 @@ fn ssh_carries_a_link_and_carries_it_again_after_it_was_killed() {
 
     // The link is ssh's process; with it its server ends, and with that the guest.
     let [carrier] = children(way.bridge.id()).try_into().expect("the link is one process");
-    run(kill(&carrier), b"").exits_with(0);
+    assert!(kill("KILL", carrier.parse().unwrap()));
     assert_eq!(add(&["-l"]).exits_with(0).stdout(), listed);
     let [next] = children(way.bridge.id()).try_into().expect("the link is one process");
     assert_ne!(next, carrier);
@@ -80,10 +76,4 @@ fn ssh_carries_a_link_and_carries_it_again_after_it_was_killed() {
     let events = fs::read_to_string(room.path("events.jsonl")).unwrap();
     let count = |kind: &str| events.matches(&format!("\"event\":\"{kind}\"")).count();
     assert_eq!((count("link_up"), count("link_down")), (2, 1), "{events}");
-}
-
-fn kill(process: &str) -> Command {
-    let mut kill = Command::new("kill");
-    kill.args(["-KILL", process]);
-    kill
 }

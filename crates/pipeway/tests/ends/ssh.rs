@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::harness::{Room, Running, is_left_out, run, wait_for};
+use crate::harness::{Room, is_left_out, run, ssh_agent};
 use crate::way::{Route, Way};
 
 /// A client's command in this room, with the agent where `socket` is.
@@ -17,11 +17,7 @@ fn keys_are_added_and_listed_and_sign(route: Route) {
         return;
     }
     let room = Room::new();
-    let mut agent = Command::new("ssh-agent");
-    agent.arg("-D").arg("-a").arg(room.path("agent.sock"));
-    let _agent = Running::start(agent);
-    wait_for(&room.path("agent.sock"));
-    let to = format!("unix:{}", room.path("agent.sock").display());
+    let (_agent, to) = ssh_agent(&room);
     let way = Way::open(route, &room, &to, &["--raw"], &[]);
     let through = |program: &str, args: &[&str]| ssh(&room, "front.sock", program, args);
 

@@ -274,6 +274,17 @@ pub fn is_left_out(programs: &[&str]) -> bool {
     !missing.is_empty()
 }
 
+/// OpenSSH's agent in this room, and where it listens.
+#[cfg(unix)]
+pub fn ssh_agent(room: &Room) -> (Running, String) {
+    let socket = room.path("agent.sock");
+    let mut agent = Command::new("ssh-agent");
+    agent.arg("-D").arg("-a").arg(&socket);
+    let agent = Running::start(agent);
+    wait_for(&socket);
+    (agent, format!("unix:{}", socket.display()))
+}
+
 /// Waits until somebody listens at a socket, for a program that does not tell: the path alone is there
 /// a moment earlier. The program sees a client that leaves at once.
 #[cfg(unix)]

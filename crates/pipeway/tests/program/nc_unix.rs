@@ -4,7 +4,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::harness::{Room, Running, WATCHDOG, is_left_out, run, wait_for};
+use crate::harness::{Room, Running, WATCHDOG, is_left_out, run, ssh_agent, wait_for};
 
 /// socat, listening at a socket and starting `pipeway nc ENDPOINT` for each connection, with a
 /// socket or pipes as its standard streams.
@@ -24,11 +24,7 @@ fn socat_starts_it_for_each_client_of_an_ssh_agent() {
         return;
     }
     let room = Room::new();
-    let mut agent = Command::new("ssh-agent");
-    agent.arg("-D").arg("-a").arg(room.path("agent.sock"));
-    let _agent = Running::start(agent);
-    wait_for(&room.path("agent.sock"));
-    let endpoint = format!("unix:{}", room.path("agent.sock").display());
+    let (_agent, endpoint) = ssh_agent(&room);
     for how in ["", ",pipes"] {
         let front = format!("front{}.sock", how.len());
         let _socat = socat(&room, &front, &endpoint, how);
