@@ -71,6 +71,8 @@ pub(crate) struct Connection {
     next_number: u64,
     /// Whose content is being received.
     receiving: Option<Key>,
+    /// Whether small content is copied out of the buffer that it was received into.
+    gather_small: bool,
     out: Outgoing,
     /// The channels whose holders wait until what they wrote is handed over.
     flushing: Vec<Key>,
@@ -103,6 +105,7 @@ impl Connection {
             offers: Offers::default(),
             next_number,
             receiving: None,
+            gather_small: false,
             out: Outgoing::new(options.version),
             flushing: Vec::new(),
             events: Vec::new(),
@@ -147,6 +150,12 @@ impl Connection {
     /// end reads none of the answers that it causes.
     pub(crate) fn may_receive(&self) -> bool {
         self.congested == 0 && !self.out.is_flooded()
+    }
+
+    /// Whether small content is to be copied out of the buffer that it was received into, which it
+    /// would keep from being used again.
+    pub(crate) fn gather_small(&mut self, gather: bool) {
+        self.gather_small = gather;
     }
 
     /// Whether there is anything to be sent.

@@ -130,7 +130,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             self.input.was_filled();
         }
         if read > 0 {
-            self.shared.with(|state| state.connection.receive(&mut self.input.bytes));
+            let gather_small = self.input.is_much_held();
+            self.shared.with(|state| {
+                state.connection.gather_small(gather_small);
+                state.connection.receive(&mut self.input.bytes);
+            });
         }
         Poll::Ready(Ok(read))
     }

@@ -227,8 +227,7 @@ impl Decoder {
                     if input.len() < length {
                         return Ok(None);
                     }
-                    let payload = Bytes::copy_from_slice(&input[..length]);
-                    input.advance(length);
+                    let payload = input.split_to(length).freeze();
                     self.skip(extra);
                     return Ok(Some(Part::Frame { code, id, payload }));
                 }

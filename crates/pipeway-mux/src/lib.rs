@@ -39,7 +39,8 @@
 //! The protocol is a state machine that does no input or output; one task for each connection moves
 //! the bytes. What a channel writes is put behind what is to be sent already, at once and in
 //! frames; what is received lies where it was read until its reader takes it, which is its only
-//! copy (pieces under 4 KiB are gathered first).
+//! copy. (Pieces under 4 KiB that wait for their readers are put together where they would hold
+//! many times their own memory.)
 //!
 //! # What bounds memory
 //!

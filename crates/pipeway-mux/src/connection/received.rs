@@ -198,7 +198,7 @@ impl Connection {
             self.events.push(Event::Readable(key));
         }
         record.read_waits = false;
-        record.inbox.push(piece);
+        record.inbox.push(piece, self.gather_small);
         if !self.options.version.has_windows()
             && !record.congested
             && record.inbox.len() > self.options.limits.v1_buffer_bytes as usize
