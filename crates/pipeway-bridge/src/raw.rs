@@ -176,9 +176,16 @@ impl Conn {
     async fn close(&mut self, patience: Duration) {
         let mut deadline = Deadline::default();
         deadline.set(Some(patience));
+        let mut first = true;
         poll_fn(|cx| match self.poll_shutdown(cx) {
             // The other end may be gone already.
             Poll::Ready(_) => Poll::Ready(()),
+            // A link's channel has only to wait for its connection's turn, which comes now: that
+            // is not worth a timer.
+            Poll::Pending if std::mem::take(&mut first) => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
             Poll::Pending => deadline.poll(cx),
         })
         .await;

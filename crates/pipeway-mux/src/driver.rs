@@ -20,6 +20,9 @@ use crate::shared::Shared;
 /// How much is moved before the other tasks of the thread have their turn, in bytes.
 const TURN: usize = 512 * 1024;
 
+/// After a read of no more, in bytes, the other tasks have their turn before its answers are written.
+const GIVES_WAY_MAX: usize = 4096;
+
 /// Owns the stream below; runs until the connection has ended and the stream is let go.
 pub(crate) struct Driver<S> {
     io: S,
@@ -29,6 +32,8 @@ pub(crate) struct Driver<S> {
     written: usize,
     /// Whether the stream below may hold back what it was given.
     unflushed: bool,
+    /// Whether the other tasks had their turn since something small was read.
+    gave_way: bool,
     busy: BusyPoll,
 }
 
@@ -49,6 +54,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             writing: Vec::new(),
             written: 0,
             unflushed: false,
+            gave_way: false,
             busy,
         }
     }
@@ -61,6 +67,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             if poll.is_pending() && self.busy.again(moved.read, moved.wrote, Instant::now) {
                 // The other tasks have their turn, the system is asked for what is ready, and then
                 // this task is woken: it waits, but its thread does not sleep.
+                // Who is to answer may need this very processor.
+                std::thread::yield_now();
                 yielding.set(Some(yield_now()));
                 if let Some(yielding) = yielding.as_mut().as_pin_mut() {
                     let _ = yielding.poll(cx);
@@ -90,6 +98,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 Poll::Ready(Err(error)) => return Poll::Ready(self.fail("reading", error)),
                 Poll::Pending => 0,
             };
+            if self.gives_way(read) {
+                moved.read += read;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             let wrote = match self.poll_write(cx) {
                 Poll::Ready(Ok(wrote)) => wrote,
                 Poll::Ready(Err(error)) => return Poll::Ready(self.fail("writing", error)),
@@ -108,6 +121,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 return Poll::Pending;
             }
         }
+    }
+
+    /// Whether those who were told of what was just read have their turn before its answers are
+    /// written: theirs go along in the same write, and whoever waits for them is woken once.
+    fn gives_way(&mut self, read: usize) -> bool {
+        let is_small = (1..=GIVES_WAY_MAX).contains(&read);
+        let gives_way =
+            is_small && !self.gave_way && self.shared.with(|state| state.connection.has_output());
+        self.gave_way = gives_way;
+        gives_way
     }
 
     fn fail(&mut self, doing: &str, error: io::Error) -> bool {

@@ -267,8 +267,8 @@ impl Child {
         let (inner, stdin, stdout, stderr) = started;
         let pipes = Pipes {
             stdin: ChildInput { inner: stdin },
-            stdout: ChildOutput { inner: sys::child::Output::Stdout(stdout) },
-            stderr: ChildOutput { inner: sys::child::Output::Stderr(stderr) },
+            stdout: ChildOutput { inner: stdout },
+            stderr: ChildOutput { inner: stderr },
         };
         (Child { inner }, pipes)
     }
@@ -459,10 +459,7 @@ impl AsyncRead for ChildOutput {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().inner {
-            sys::child::Output::Stdout(output) => Pin::new(output).poll_read(cx, buf),
-            sys::child::Output::Stderr(output) => Pin::new(output).poll_read(cx, buf),
-        }
+        Pin::new(&mut self.get_mut().inner).poll_read(cx, buf)
     }
 }
 

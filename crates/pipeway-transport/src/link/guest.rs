@@ -1,7 +1,9 @@
 //! The guest: the process at the other side, which opens what it is asked for.
 
 use std::collections::HashMap;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::task::Poll;
 use std::time::Duration;
 
 use pipeway_mux::{ChannelOptions, IncomingOffer, Mux};
@@ -146,7 +148,12 @@ async fn sessions(mux: &Mux, may: &Permitted) -> Result<(), Error> {
                         format!("the guest has {SESSIONS_MAX} sessions, and takes no more"),
                     )),
                     Ok(opening) => {
-                        sessions.spawn(session(offer, opening.clone()));
+                        let mut session = Box::pin(session(offer, opening.clone()));
+                        // Its first steps are taken here and now: a task waits for its turn.
+                        let first = poll_fn(|cx| Poll::Ready(session.as_mut().poll(cx)));
+                        if first.await.is_pending() {
+                            sessions.spawn(session);
+                        }
                     }
                     Err(error) => refuse(offer, &error),
                 }

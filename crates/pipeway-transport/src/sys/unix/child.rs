@@ -10,6 +10,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
+use std::pin::Pin;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -17,11 +18,13 @@ use std::time::Duration;
 
 use rustix::process::{Pid, kill_process_group, test_kill_process_group};
 use rustix::termios::Winsize;
-use tokio::io::ReadBuf;
 use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::time::Instant;
 
+#[cfg(feature = "link")]
+use super::one_way::{SocketReader, SocketWriter};
 use crate::child::{Line, Program, Signal, TerminalSize};
 
 /// The system's shell.
@@ -38,17 +41,25 @@ const LOOK: Duration = Duration::from_millis(20);
 /// What a service manager says to this process alone (sd_listen_fds(3), sd_notify(3)).
 const FOR_THIS_PROCESS: [&str; 4] = ["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "NOTIFY_SOCKET"];
 
-pub(crate) type Input = ChildStdin;
+/// What the child reads.
+#[derive(Debug)]
+pub(crate) enum Input {
+    Pipe(ChildStdin),
+    #[cfg(feature = "link")]
+    Socket(SocketWriter),
+}
 
-/// A child, and its standard input, output and error.
-pub(crate) type Started = (Child, Input, ChildStdout, ChildStderr);
-
-/// One of the output pipes.
+/// What the child writes.
 #[derive(Debug)]
 pub(crate) enum Output {
     Stdout(ChildStdout),
     Stderr(ChildStderr),
+    #[cfg(feature = "link")]
+    Socket(SocketReader),
 }
+
+/// A child, and its standard input, output and error.
+pub(crate) type Started = (Child, Input, Output, Output);
 
 /// The leader of a session, and what is needed to reach its groups.
 #[derive(Debug)]
@@ -68,7 +79,7 @@ pub(crate) fn piped(program: &Program) -> io::Result<Started> {
     let stdin = child.process.stdin.take().ok_or_else(lost)?;
     let stdout = child.process.stdout.take().ok_or_else(lost)?;
     let stderr = child.process.stderr.take().ok_or_else(lost)?;
-    Ok((child, stdin, stdout, stderr))
+    Ok((child, Input::Pipe(stdin), Output::Stdout(stdout), Output::Stderr(stderr)))
 }
 
 /// As [`piped`], with a pair of sockets in place of the pipe for standard input and one for standard
@@ -82,9 +93,9 @@ pub(crate) fn over_sockets(program: &Program) -> io::Result<Started> {
     let mut child = start(command, None)?;
     let stderr = child.process.stderr.take();
     let stderr = stderr.ok_or_else(|| io::Error::other("a pipe to the child is missing"))?;
-    let stdin = ChildStdin::from_std(std::process::ChildStdin::from(to_child))?;
-    let stdout = ChildStdout::from_std(std::process::ChildStdout::from(from_child))?;
-    Ok((child, stdin, stdout, stderr))
+    let stdin = Input::Socket(SocketWriter::new(to_child));
+    let stdout = Output::Socket(SocketReader::new(from_child)?);
+    Ok((child, stdin, stdout, Output::Stderr(stderr)))
 }
 
 /// A pair of sockets that is written to at the first one and read at the second.
@@ -110,7 +121,9 @@ const PIPE_BYTES: usize = 256 * 1024;
 /// Lets more wait in the child's input.
 #[cfg(feature = "link")]
 pub(crate) fn enlarge_input(input: &Input) {
-    enlarge(input.as_fd());
+    if let Input::Pipe(pipe) = input {
+        enlarge(pipe.as_fd());
+    }
 }
 
 /// Lets more wait in the child's output.
@@ -119,6 +132,7 @@ pub(crate) fn enlarge_output(output: &Output) {
     match output {
         Output::Stdout(stdout) => enlarge(stdout.as_fd()),
         Output::Stderr(stderr) => enlarge(stderr.as_fd()),
+        Output::Socket(_) => {}
     }
 }
 
@@ -129,6 +143,51 @@ fn enlarge(pipe: std::os::fd::BorrowedFd<'_>) {
     let _ = rustix::pipe::fcntl_setpipe_size(pipe, PIPE_BYTES);
     #[cfg(not(target_os = "linux"))]
     let _ = pipe;
+}
+
+impl AsyncWrite for Input {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Input::Pipe(pipe) => Pin::new(pipe).poll_write(cx, buf),
+            #[cfg(feature = "link")]
+            Input::Socket(socket) => socket.poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Input::Pipe(pipe) => Pin::new(pipe).poll_flush(cx),
+            #[cfg(feature = "link")]
+            Input::Socket(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Input::Pipe(pipe) => Pin::new(pipe).poll_shutdown(cx),
+            #[cfg(feature = "link")]
+            Input::Socket(socket) => Poll::Ready(socket.shutdown()),
+        }
+    }
+}
+
+impl AsyncRead for Output {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Output::Stdout(stdout) => Pin::new(stdout).poll_read(cx, buf),
+            Output::Stderr(stderr) => Pin::new(stderr).poll_read(cx, buf),
+            #[cfg(feature = "link")]
+            Output::Socket(socket) => socket.poll_read(cx, buf),
+        }
+    }
 }
 
 pub(crate) fn in_terminal(program: &Program, size: TerminalSize) -> io::Result<(Child, Terminal)> {

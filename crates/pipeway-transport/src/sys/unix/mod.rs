@@ -12,6 +12,8 @@ mod group;
 mod hang_up;
 mod limit;
 mod lock;
+#[cfg(any(feature = "stdio", feature = "link"))]
+mod one_way;
 mod pages;
 mod socket;
 mod splice;

@@ -338,7 +338,12 @@ impl AsyncWrite for LocalStream {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        std::pin::Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, bufs)
+        let this = self.get_mut();
+        let first = bufs.iter().find(|buf| !buf.is_empty());
+        match first.and_then(|buf| this.write_first(buf)) {
+            Some(written) => Poll::Ready(written),
+            None => std::pin::Pin::new(&mut this.stream).poll_write_vectored(cx, bufs),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -5,10 +5,6 @@
 //! is opened anew, a socket is asked not to wait in each call, and for everything else a thread
 //! waits.
 
-// A descriptor is handed to the runtime, which has to be promised that it stays open; and space is
-// filled that need not be cleared before.
-#![allow(unsafe_code)]
-
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -19,11 +15,10 @@ use std::task::{Context, Poll, ready};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, Shutdown};
-use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::unix::pipe;
 
+use super::one_way::{SocketReader, SocketWriter};
 use crate::stdio::thread::{ThreadReader, ThreadWriter, read_by, write_by};
 
 /// What a pipe should hold at least, in bytes: one of 64 KiB moves half as much in a second, and one
@@ -35,7 +30,7 @@ const PIPE_BYTES: usize = 256 * 1024;
 #[derive(Debug)]
 pub(crate) enum Input {
     Pipe(pipe::Receiver),
-    Socket(AsyncFd<OwnedFd>),
+    Socket(SocketReader),
     Thread(ThreadReader),
 }
 
@@ -43,7 +38,7 @@ pub(crate) enum Input {
 #[derive(Debug)]
 pub(crate) enum Output {
     Pipe(pipe::Sender),
-    Socket(AsyncFd<OwnedFd>),
+    Socket(SocketWriter),
     Thread(ThreadWriter),
     /// It was shut down.
     Closed,
@@ -103,7 +98,7 @@ impl Input {
     fn of(fd: OwnedFd) -> io::Result<Input> {
         Ok(match kind(&fd, OpenOptions::new().read(true))? {
             Kind::Pipe(file) => Input::Pipe(pipe::Receiver::from_file(file)?),
-            Kind::Socket => Input::Socket(registered(fd)?),
+            Kind::Socket => Input::Socket(SocketReader::new(fd)?),
             Kind::Other => {
                 let mut file = File::from(fd);
                 Input::Thread(read_by(move |buffer| {
@@ -132,7 +127,7 @@ impl Output {
     fn of(fd: OwnedFd) -> io::Result<Output> {
         Ok(match kind(&fd, OpenOptions::new().write(true))? {
             Kind::Pipe(file) => Output::Pipe(pipe::Sender::from_file(file)?),
-            Kind::Socket => Output::Socket(registered(fd)?),
+            Kind::Socket => Output::Socket(SocketWriter::new(fd)),
             Kind::Other => {
                 let mut file = File::from(fd);
                 Output::Thread(write_by(move |mut data| {
@@ -154,12 +149,6 @@ impl Output {
     }
 }
 
-fn registered(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    // SAFETY: an OwnedFd keeps its descriptor open, and the same, for as long as it lives, which
-    // the AsyncFd that owns it decides; nothing here closes or replaces it by number.
-    Ok(unsafe { AsyncFd::register(fd) }?)
-}
-
 fn wait(file: &File, what: PollFlags) -> io::Result<()> {
     match rustix::event::poll(&mut [PollFd::from_borrowed_fd(file.as_fd(), what)], None) {
         Ok(_) | Err(Errno::INTR) => Ok(()),
@@ -176,43 +165,9 @@ impl AsyncRead for Input {
         match self.get_mut() {
             Input::Pipe(pipe) => Pin::new(pipe).poll_read(cx, buf),
             Input::Thread(thread) => Pin::new(thread).poll_read(cx, buf),
-            Input::Socket(socket) => loop {
-                let mut guard = ready!(socket.poll_read_ready(cx))?;
-                let space = buf.remaining();
-                let read = guard.try_io(|socket| {
-                    // SAFETY: it goes to the system alone, which writes content into it.
-                    let room = unsafe { buf.unfilled_mut() };
-                    let ((read, _), _) = rustix::net::recv(socket, room, RecvFlags::DONTWAIT)?;
-                    Ok(read.len())
-                });
-                match read {
-                    Ok(Ok(count)) => {
-                        // SAFETY: the system has written so many bytes into it.
-                        unsafe { buf.assume_init(count) };
-                        buf.advance(count);
-                        // That was all there is, and what comes next is told anew: it need not be
-                        // asked for in vain. The end has no such limit.
-                        if (1..space).contains(&count) {
-                            guard.clear_ready();
-                        }
-                        return Poll::Ready(Ok(()));
-                    }
-                    Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Ok(Err(error)) => return Poll::Ready(Err(error)),
-                    Err(_would_block) => {}
-                }
-            },
+            Input::Socket(socket) => socket.poll_read(cx, buf),
         }
     }
-}
-
-/// Without it a write to a connection whose reader is gone ends the process (send(2)).
-fn send_flags() -> SendFlags {
-    #[cfg(target_os = "linux")]
-    return SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-    // The standard library has every program ignore SIGPIPE.
-    #[cfg(not(target_os = "linux"))]
-    return SendFlags::DONTWAIT;
 }
 
 impl AsyncWrite for Output {
@@ -225,14 +180,7 @@ impl AsyncWrite for Output {
             Output::Pipe(pipe) => Pin::new(pipe).poll_write(cx, buf),
             Output::Thread(thread) => Pin::new(thread).poll_write(cx, buf),
             Output::Closed => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
-            Output::Socket(socket) => loop {
-                let mut guard = ready!(socket.poll_write_ready(cx))?;
-                match guard.try_io(|socket| Ok(rustix::net::send(socket, buf, send_flags())?)) {
-                    Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Ok(written) => return Poll::Ready(written),
-                    Err(_would_block) => {}
-                }
-            },
+            Output::Socket(socket) => socket.poll_write(cx, buf),
         }
     }
 
@@ -248,11 +196,7 @@ impl AsyncWrite for Output {
         match this {
             Output::Thread(thread) => ready!(Pin::new(thread).poll_shutdown(cx))?,
             // Closing is not enough: it is standard input, too, as a rule.
-            Output::Socket(socket) => match rustix::net::shutdown(&*socket, Shutdown::Write) {
-                // The other end is gone already.
-                Ok(()) | Err(Errno::NOTCONN) => {}
-                Err(error) => return Poll::Ready(Err(error.into())),
-            },
+            Output::Socket(socket) => socket.shutdown()?,
             Output::Pipe(_) | Output::Closed => {}
         }
         *this = Output::Closed;

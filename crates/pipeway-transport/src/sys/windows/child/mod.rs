@@ -35,15 +35,10 @@ const CTRL_C: u8 = 0x03;
 
 pub(crate) type Input = Pipe;
 
-/// A child, and its standard input, output and error.
-pub(crate) type Started = (Child, Input, Pipe, Pipe);
+pub(crate) type Output = Pipe;
 
-/// One of the output pipes.
-#[derive(Debug)]
-pub(crate) enum Output {
-    Stdout(Pipe),
-    Stderr(Pipe),
-}
+/// A child, and its standard input, output and error.
+pub(crate) type Started = (Child, Input, Output, Output);
 
 /// The first process of a job. The job is ended with this.
 #[derive(Debug)]
