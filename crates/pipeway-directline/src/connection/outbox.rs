@@ -227,6 +227,10 @@ impl Outbox {
         let message = stream.message;
         if let Some(queue) = self.messages.get_mut(&message) {
             queue.streams.retain(|other| *other != key);
+            // Its turn was this stream's, and the next one may have no frame.
+            if std::mem::take(&mut queue.waits) {
+                self.turns.retain(|other| *other != message);
+            }
         }
         self.notice(Kind::CancelStream, stream.id);
         self.give_turn(message);

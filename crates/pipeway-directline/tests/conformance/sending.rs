@@ -326,3 +326,19 @@ fn each_frame_is_a_write_unless_the_peer_is_known_to_be_modern() {
         assert_eq!(count, writes, "{pace:?}");
     }
 }
+
+#[test]
+fn a_stream_that_is_given_up_between_its_frames_leaves_no_empty_turn() {
+    for attachments in [vec![], vec![StreamHead::new("text/plain", 9000)]] {
+        let mut rig = Rig::new();
+        let heads = StreamHeads { body: body(9000).body, attachments };
+        let (_, keys) = rig.connection.send_request("POST", "/", &heads, None, rig.now).unwrap();
+        rig.connection.push(keys.body.unwrap(), some_bytes(9000), rig.now).unwrap();
+        while rig.connection.queued_bytes() > 9000 - 4096 {
+            rig.write(1);
+        }
+        rig.connection.cancel_stream(keys.body.unwrap(), rig.now);
+        let kinds: Vec<_> = rig.sent().iter().map(|frame| frame.kind).collect();
+        assert_eq!(kinds, [Kind::Request, Kind::Stream, Kind::CancelStream]);
+    }
+}
