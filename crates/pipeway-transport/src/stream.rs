@@ -170,6 +170,12 @@ impl Stream {
         self.socket().and_then(|socket| socket.bound_unread(bytes).ok()).unwrap_or(0)
     }
 
+    /// How much may wait in the system for the other end to read it, in bytes, such that
+    /// [`bound_unread`](Self::bound_unread) with it sets that again. `None` where that can't be told.
+    pub fn unread_bound(&self) -> Option<usize> {
+        self.socket().and_then(|socket| socket.unread_bound().ok())
+    }
+
     /// Makes the coming close an abort where the transport has one (TCP: a reset; through a link
     /// the channel is ended with an error at once), so that the other end can't take it for an
     /// orderly end.

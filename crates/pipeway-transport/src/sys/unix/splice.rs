@@ -37,6 +37,16 @@ impl Socket<'_> {
             }
         }
     }
+
+    /// The size of the buffer that is written to, as [`bound_unread`](Self::bound_unread) takes it:
+    /// Linux makes it twice as large as it is told to.
+    pub(crate) fn unread_bound(self) -> std::io::Result<usize> {
+        let size = match self {
+            Socket::Unix(stream) => socket2::SockRef::from(stream).send_buffer_size(),
+            Socket::Tcp(stream) => socket2::SockRef::from(stream).send_buffer_size(),
+        }?;
+        Ok(if cfg!(target_os = "linux") { size / 2 } else { size })
+    }
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -262,6 +272,18 @@ mod linux {
                     () = reading => {}
                 }
             }
+        }
+
+        #[tokio::test]
+        async fn a_bound_of_what_is_unread_is_taken_back() {
+            let (from, _to) = tokio::net::UnixStream::pair().unwrap();
+            let socket = Socket::Unix(&from);
+            let before = socket.unread_bound().unwrap();
+            socket.bound_unread(16 * 1024).unwrap();
+            let bounded = socket.unread_bound().unwrap();
+            assert!(bounded < before, "{bounded}, and {before} before");
+            socket.bound_unread(before).unwrap();
+            assert_eq!(socket.unread_bound().unwrap(), before);
         }
 
         use super::*;

@@ -23,6 +23,12 @@ impl Socket<'_> {
         let Socket::Tcp(stream) = self;
         socket2::SockRef::from(stream).set_send_buffer_size(bytes).map(|()| 0)
     }
+
+    /// The size of the buffer that is written to.
+    pub(crate) fn unread_bound(self) -> std::io::Result<usize> {
+        let Socket::Tcp(stream) = self;
+        socket2::SockRef::from(stream).send_buffer_size()
+    }
 }
 
 /// There is none.
