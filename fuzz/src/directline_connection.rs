@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use pipeway_directline::{
-    Connection, Event, HEADER_LENGTH, Header, Id, Kind, Limits, RequestKey, StreamHead,
+    Connection, Event, HEADER_LENGTH, Header, Id, Kind, Limits, Pace, RequestKey, StreamHead,
     StreamHeads, StreamKey, StreamKeys,
 };
 
@@ -15,20 +15,27 @@ const OUTGOING_MAX: usize = 20_000;
 const REQUESTS_MAX: usize = 3;
 const CHUNK: usize = 64;
 
+/// The longest frame of a stream for an end of the same crate.
+const LONG: usize = 65_536;
+
+/// An id as such an end marks those of its requests.
+pub const MARKED: &str = "1d891551-35ae-41a4-a530-ff89d3a62ba6";
+
 /// What a read, and a message of it, may bring at once beyond what is allowed to stay.
-const SLACK: usize = 40_000;
+const SLACK: usize = 40_000 + LONG;
 
 /// Whatever the other end sends and the application does, in any order and at any time: what is
 /// sent are whole frames, content only of streams that an envelope before it names, as long as it
 /// says, with one end; a request that was cancelled is not answered; each call ends
-/// once; and what is kept has its bounds.
+/// once; what is kept has its bounds; and frames are long, and one stream that never was is cancelled,
+/// only for an end of the same crate.
 ///
 /// The input is actions: a byte of 16 or more is how many bytes are received, less 15, and they
 /// follow; 15 is a sound frame, told by four bytes; less is what the application does or the time,
 /// with a byte for the details.
 pub fn directline_connection(data: &[u8]) {
     let limits = Limits {
-        frame_bytes_max: 5000,
+        frame_bytes_max: LONG as u32,
         chunk_bytes: CHUNK as u32,
         // One frame at a time: what is given up may have a turn already.
         write_bytes: 1,
@@ -50,6 +57,7 @@ pub fn directline_connection(data: &[u8]) {
         over: HashSet::new(),
         streams: Vec::new(),
         lives: HashMap::new(),
+        greetings: 0,
         held: Vec::new(),
     };
     let mut input = data;
@@ -87,11 +95,15 @@ struct Run {
     over: HashSet<Id>,
     streams: Vec<(StreamKey, u64)>,
     lives: HashMap<Id, Life>,
+    greetings: usize,
     held: Vec<Vec<Bytes>>,
 }
 
 fn id(number: u8) -> Id {
-    format!("00000000-0000-4000-8000-00000000000{}", number % 8).parse().expect("a GUID")
+    match number % 8 {
+        7 => MARKED.parse().expect("a GUID"),
+        digit => format!("00000000-0000-4000-8000-00000000000{digit}").parse().expect("a GUID"),
+    }
 }
 
 impl Run {
@@ -135,6 +147,8 @@ impl Run {
             14 if more == 31 => {
                 let error = std::io::Error::from(std::io::ErrorKind::BrokenPipe);
                 self.connection.write_failed(error);
+                // What was begun stays as it is.
+                self.wire.clear();
             }
             _ => {}
         }
@@ -298,7 +312,8 @@ impl Run {
                 self.names(payload);
             }
             Kind::Stream => {
-                assert!(payload.len() <= CHUNK);
+                let longest = if self.connection.pace() == Pace::Modern { LONG } else { CHUNK };
+                assert!(payload.len() <= longest);
                 let life = self.lives.get_mut(&header.id).expect("an envelope names it");
                 assert!(!life.over, "content behind the end");
                 life.sent += payload.len() as u64;
@@ -310,6 +325,9 @@ impl Run {
                 if let Some(life) = self.lives.get_mut(&header.id) {
                     assert!(!life.over);
                     life.over = true;
+                } else {
+                    self.greetings += 1;
+                    assert!(self.connection.pace() == Pace::Modern && self.greetings == 1);
                 }
             }
             Kind::CancelAll => assert!(header.end && payload.is_empty() && header.id == Id::ZERO),

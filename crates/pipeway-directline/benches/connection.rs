@@ -12,7 +12,7 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use pipeway_directline::{
-    Connection, Event, Header, Id, Kind, Limits, PayloadLength, StreamHead, StreamHeads,
+    Connection, Event, Header, Id, Kind, Limits, Pace, PayloadLength, StreamHead, StreamHeads,
 };
 
 const HEADER: &[u8] = b"S.004096.6f1c0f5e-7f3a-4c53-9a0e-2b8d1c4e5f60.0\n";
@@ -137,7 +137,8 @@ fn messages(criterion: &mut Criterion) {
     group.throughput(Throughput::Bytes(body.len() as u64));
     for chunk_bytes in [4096, 65_536] {
         group.bench_function(format!("in chunks of {chunk_bytes}"), |bench| {
-            let mut ends = Ends::new(&Limits { chunk_bytes, ..Limits::agent() });
+            let pace = Pace::Legacy;
+            let mut ends = Ends::new(&Limits { chunk_bytes, pace, ..Limits::agent() });
             bench.iter(|| ends.round_trip(&body));
         });
     }

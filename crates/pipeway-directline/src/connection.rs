@@ -11,6 +11,7 @@ mod messages;
 mod outbox;
 mod partial;
 mod receive;
+mod recognition;
 mod timers;
 
 use std::collections::{HashMap, VecDeque};
@@ -66,6 +67,8 @@ struct Running {
 pub struct Connection {
     limits: Limits,
     ids: IdSource,
+    /// Whether the other end is known to be this crate's.
+    is_recognised: bool,
     budget: Budget,
     input: Input,
     frame_timer: Option<TimerKey>,
@@ -96,6 +99,7 @@ impl Connection {
         limits.check()?;
         Ok(Connection {
             ids: IdSource::new(),
+            is_recognised: false,
             budget: Budget::default(),
             input: Input::default(),
             frame_timer: None,
@@ -201,7 +205,10 @@ impl Connection {
         if verb.trim().is_empty() || path.trim().is_empty() {
             return Err(Error::new(ErrorKind::Usage, "a request has a verb and a path"));
         }
-        let id = self.ids.draw()?;
+        let id = match self.limits.keeps_mark() {
+            true => self.ids.draw_marked()?,
+            false => self.ids.draw()?,
+        };
         let keys = self.send(Kind::Request, id, streams, now, |out, streams| {
             payload::write_request(out, verb, path, streams);
         })?;

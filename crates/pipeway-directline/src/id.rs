@@ -1,9 +1,12 @@
 //! Ids: the 36 bytes that name a request or a stream.
 
+mod source;
+
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
+pub(crate) use self::source::IdSource;
 use crate::error::{Error, ErrorKind};
 use crate::limits::Strictness;
 
@@ -14,9 +17,6 @@ pub(crate) const LENGTH: usize = 36;
 const HYPHENS: [usize; 4] = [8, 13, 18, 23];
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
-
-/// How many random bytes are drawn at a time: 16 ids.
-const DRAWN: usize = 256;
 
 /// The id of a request or a stream. It keeps its 36 bytes as they came, for peers that compare
 /// them as text, and is equal to another one if both are the same GUID.
@@ -72,10 +72,8 @@ impl Id {
         str::from_utf8(&self.text).expect("an id is ASCII")
     }
 
-    fn from_random(random: u128) -> Id {
-        const VERSION: u128 = 0xf << 76;
-        const VARIANT: u128 = 0x3 << 62;
-        let guid = random & !(VERSION | VARIANT) | 0x4 << 76 | 0x2 << 62;
+    /// Writes a GUID out.
+    fn from_guid(guid: u128) -> Id {
         let mut text = [b'-'; LENGTH];
         let mut at = 0;
         for (index, byte) in guid.to_be_bytes().into_iter().enumerate() {
@@ -177,40 +175,5 @@ impl FromStr for Id {
                 "the id is no hyphenated GUID of 36 characters",
             )
         })
-    }
-}
-
-/// Draws random ids, 16 for each call of the system.
-pub(crate) struct IdSource {
-    random: [u8; DRAWN],
-    left: usize,
-}
-
-impl IdSource {
-    pub(crate) fn new() -> Self {
-        IdSource { random: [0; DRAWN], left: 0 }
-    }
-
-    /// The next id.
-    ///
-    /// # Errors
-    ///
-    /// If the system gives no random bytes.
-    pub(crate) fn draw(&mut self) -> Result<Id, Error> {
-        if self.left == 0 {
-            getrandom::fill(&mut self.random).map_err(|error| {
-                Error::new(ErrorKind::Usage, format!("the system gives no random bytes: {error}"))
-            })?;
-            self.left = DRAWN;
-        }
-        self.left -= 16;
-        let drawn = self.random[self.left..self.left + 16].try_into().expect("16 bytes");
-        Ok(Id::from_random(u128::from_be_bytes(drawn)))
-    }
-}
-
-impl fmt::Debug for IdSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("IdSource")
     }
 }

@@ -33,6 +33,10 @@ impl Default for Watchdog {
     }
 }
 
+/// What an end takes in one frame that marks the ids of its requests, in bytes; and what is sent to
+/// it in one.
+pub(crate) const MARKED_FRAME_BYTES: u32 = 65_536;
+
 /// How what is sent is handed over to the system.
 ///
 /// The npm package `botframework-streaming` ends the session when its read of a socket, of up to
@@ -41,11 +45,18 @@ impl Default for Watchdog {
 /// one has such a flaw.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Pace {
+    /// As [`Legacy`](Pace::Legacy) until the other end shows that it is this crate's too, and from then
+    /// on, while the session lasts, as [`Modern`](Pace::Modern) and in frames of up to 65,536 bytes
+    /// where [`Limits::chunk_bytes`] is less.
+    ///
+    /// It shows it by the ids of its requests, or by a cancel of a stream that never was, which it
+    /// sends when it has seen such an id. Any other peer takes them for what they look like.
+    #[default]
+    Automatic,
     /// What is read at once ends where a frame does: each frame is a write of its own, but on a Unix
     /// socket of Linux, where a few frames are if such a peer can't read a part of them; and no more
     /// waits on a Unix socket than it reads at once. The buffer of a named pipe can't be set by who
     /// writes to it.
-    #[default]
     Legacy,
     /// Many frames by one write, up to [`Limits::write_bytes`], and as much as the system keeps:
     /// up to a third faster where much is sent to a peer without that flaw.
@@ -58,14 +69,17 @@ pub struct Limits {
     /// How headers and ids are read. Default: strictly.
     pub strictness: Strictness,
     /// The longest payload of one frame that is received, in bytes; 1 to 999,999. Default: 999,999.
+    /// With less than 65,536 this end does not show that it is this crate's, see [`Pace::Automatic`].
     pub frame_bytes_max: u32,
     /// The longest payload of one stream frame that is sent, in bytes; 1 to 999,999. Default: 4096.
-    /// Legacy peers drop the session at a longer one; newer ones take 65,536.
+    /// Legacy peers drop the session at a longer one; newer ones take 65,536. With
+    /// [`Pace::Automatic`] it is for peers that are not known to be this crate's; the others get up
+    /// to 65,536 bytes where it is less.
     pub chunk_bytes: u32,
-    /// How frames are handed over to the system. Default: [`Pace::Legacy`].
+    /// How frames are handed over to the system. Default: [`Pace::Automatic`].
     pub pace: Pace,
-    /// How many bytes are handed over for one write with [`Pace::Modern`]; what the next frame
-    /// brings may exceed it. Default: 65,536.
+    /// How many bytes are handed over for one write at the modern pace; what the next frame brings
+    /// may exceed it. Default: 65,536.
     pub write_bytes: usize,
     /// Streams that are buffered at once, finished ones that nobody named included, and envelopes
     /// that have come in part. One more ends the session. Default: 100.
@@ -117,7 +131,7 @@ impl Limits {
             strictness: Strictness::Strict,
             frame_bytes_max: PayloadLength::MAX,
             chunk_bytes: 4096,
-            pace: Pace::Legacy,
+            pace: Pace::Automatic,
             write_bytes: 65_536,
             streams_max: 100,
             stream_bytes_max: 100 << 20,
@@ -170,9 +184,14 @@ impl Limits {
     /// How many bytes are handed over for one write; a frame is, whatever its length.
     pub(crate) fn batch_bytes(&self) -> usize {
         match self.pace {
-            Pace::Legacy => 1,
+            Pace::Automatic | Pace::Legacy => 1,
             Pace::Modern => self.write_bytes,
         }
+    }
+
+    /// Whether this end takes what a mark in its ids promises.
+    pub(crate) fn keeps_mark(&self) -> bool {
+        self.frame_bytes_max >= MARKED_FRAME_BYTES
     }
 
     fn times(&self) -> [Duration; 10] {

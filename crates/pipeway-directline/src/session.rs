@@ -205,9 +205,9 @@ impl Session {
         heads.body.as_ref().is_none_or(|body| body.length <= u64::from(chunk))
     }
 
-    /// How it writes.
+    /// How it writes now.
     pub(crate) fn pace(&self) -> Pace {
-        self.shared.with(|state| state.connection.limits().pace)
+        self.shared.with(|state| state.connection.pace())
     }
 
     /// How long the service may take.

@@ -7,6 +7,8 @@ mod directline_frames;
 
 use std::path::Path;
 
+use pipeway_directline::{Connection, Limits, Pace};
+
 /// Runs `target` over each file of its corpus, and names the file that fails.
 fn over_the_corpus(name: &str, target: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(name);
@@ -30,4 +32,13 @@ fn bytes_are_read_alike_in_one_piece_and_in_many() {
 #[test]
 fn a_session_keeps_the_order_of_its_messages() {
     over_the_corpus("directline_connection", directline_connection::directline_connection);
+}
+
+#[test]
+fn the_marked_id_of_the_fuzz_target_is_one() {
+    let now = std::time::Instant::now();
+    let mut end = Connection::new(Limits::agent(), now).expect("they are sound");
+    let greeting = format!("C.000000.{}.1\n", directline_connection::MARKED);
+    end.receive(greeting.into(), now);
+    assert_eq!(end.pace(), Pace::Modern);
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use pipeway_directline::{
-    Connection, Content, Event, Limits, StreamHead, StreamHeads, StreamKey, StreamKeys,
+    Connection, Content, Event, Limits, Pace, StreamHead, StreamHeads, StreamKey, StreamKeys,
 };
 use proptest::prelude::*;
 
@@ -114,9 +114,10 @@ proptest! {
         exchanges in proptest::collection::vec((message(), message(), 100u16..1000), 1..6),
         cuts in proptest::collection::vec(prop_oneof![1usize..60, 1usize..6000], 1..20),
         chunk in prop_oneof![1u32..100, Just(4096)],
+        pace in prop_oneof![Just(Pace::Automatic), Just(Pace::Legacy), Just(Pace::Modern)],
     ) {
         let now = Instant::now();
-        let limits = Limits { chunk_bytes: chunk, ..Limits::agent() };
+        let limits = Limits { chunk_bytes: chunk, pace, ..Limits::agent() };
         let end = || Connection::new(limits.clone(), now).unwrap();
         let mut pair = Pair { ends: [end(), end()], cuts, cut: 0, now };
 
@@ -155,6 +156,8 @@ proptest! {
             prop_assert_eq!(arrived(response.body.as_ref(), &response.attachments), expected(answer));
         }
         prop_assert!(calls.is_empty());
+        let expected = if pace == Pace::Automatic { Pace::Modern } else { pace };
+        prop_assert!(pair.ends.iter().all(|end| end.pace() == expected));
         for end in &mut pair.ends {
             prop_assert_eq!((end.held_bytes(), end.queued_bytes()), (0, 0));
             end.tick(now + Duration::from_secs(3600));

@@ -24,8 +24,8 @@ cargo xtask bench directline [OPTION...]
 /// The name of the pair in its folder.
 const NAME: &str = "pair";
 
-/// For peers of today: many frames in one write, of the length that they take. The defaults are for
-/// older ones.
+/// For peers of today: many frames in one write, of the length that they take. With the defaults an
+/// end begins as for older ones, until it knows the other one for this project's.
 const MODERN: [&str; 4] = ["--pace", "modern", "--chunk", "65536"];
 
 /// Reads the arguments and runs.

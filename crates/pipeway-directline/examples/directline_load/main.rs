@@ -8,7 +8,7 @@
 //! directline_load connector PLACE upload|download BYTES [OPTION...]
 //!
 //! --chunk BYTES    the limits' `chunk_bytes` in place of the default
-//! --pace modern    the limits' `pace` in place of the default
+//! --pace PACE      the limits' `pace` in place of the default: legacy or modern
 //! --busy MICROS    `busy_poll` in place of the default
 //! ```
 //!
@@ -37,7 +37,7 @@ use self::work::Work;
 /// Requests that run at once: more than any load has in flight.
 const REQUESTS_MAX: usize = 256;
 
-const USAGE: &str = "directline_load agent PLACE [--chunk BYTES] [--pace modern] [--busy MICROS]\n\
+const USAGE: &str = "directline_load agent PLACE [--chunk BYTES] [--pace PACE] [--busy MICROS]\n\
     directline_load connector PLACE calls|json COUNT IN_FLIGHT [as above]\n\
     directline_load connector PLACE upload|download BYTES [as above]";
 
@@ -77,6 +77,7 @@ impl Options {
     fn set(&mut self, name: &str, value: &str) -> Result<bool, Failed> {
         match name {
             "--chunk" => self.chunk = Some(value.parse()?),
+            "--pace" if value == "legacy" => self.pace = Pace::Legacy,
             "--pace" if value == "modern" => self.pace = Pace::Modern,
             "--busy" => self.busy = Some(value.parse()?),
             _ => return Ok(false),

@@ -220,7 +220,7 @@ impl Connection {
                 let why = "the other end cancelled a stream of the response";
                 self.end_call(&id, ErrorKind::StreamCancelled, why);
             }
-        } else {
+        } else if !self.is_greeting(&id) {
             self.inbox.forget_stream(id);
         }
     }

@@ -50,6 +50,13 @@ impl Stream {
     fn has_frame(&self, chunk: usize) -> bool {
         self.missing == 0 || self.pending_bytes >= chunk
     }
+
+    /// How long the next frame is: as far as the content lies in one piece, which is not copied, but
+    /// a chunk at least.
+    fn next_length(&self, chunk: usize, longest: usize) -> usize {
+        let piece = self.pending.front().map_or(0, Bytes::len);
+        piece.clamp(chunk, longest).min(self.pending_bytes)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -74,7 +81,10 @@ pub(crate) enum NotPushed {
 
 #[derive(Debug)]
 pub(crate) struct Outbox {
+    /// From so much on a stream has a frame.
     chunk: usize,
+    /// The longest frame of a stream.
+    longest_chunk: usize,
     batch: usize,
     bytes_max: usize,
     last_key: u64,
@@ -95,6 +105,7 @@ impl Outbox {
     pub fn new(chunk: u32, batch: usize, bytes_max: usize) -> Self {
         Outbox {
             chunk: chunk as usize,
+            longest_chunk: chunk as usize,
             batch,
             bytes_max,
             last_key: 0,
@@ -119,6 +130,12 @@ impl Outbox {
     /// length.
     pub fn set_batch(&mut self, bytes: usize) {
         self.batch = bytes.max(1);
+    }
+
+    /// How long a frame of a stream may be, where more than a chunk waits. Also of those that are being
+    /// sent.
+    pub fn set_longest_chunk(&mut self, bytes: u32) {
+        self.longest_chunk = self.chunk.max(bytes as usize);
     }
 
     /// How many bytes wait to be sent, headers included.
@@ -172,6 +189,14 @@ impl Outbox {
     /// Queues a frame without payload.
     pub fn notice(&mut self, kind: Kind, id: Id) {
         self.push_control(kind, id, Bytes::new(), None);
+    }
+
+    /// Queues the cancel of a stream that never was, before all that is not begun.
+    pub fn greet(&mut self, id: Id) {
+        let frame = frame(Kind::CancelStream, id, Bytes::new(), true);
+        self.queued_bytes += frame.length();
+        self.control.push_front(Control { frame, opens: None });
+        self.control_is_next = true;
     }
 
     fn push_control(&mut self, kind: Kind, id: Id, payload: Bytes, opens: Option<Message>) {
@@ -357,7 +382,8 @@ impl Outbox {
         if !stream.has_frame(self.chunk) {
             return None;
         }
-        let payload = take(&mut stream.pending, self.chunk.min(stream.pending_bytes));
+        let length = stream.next_length(self.chunk, self.longest_chunk);
+        let payload = take(&mut stream.pending, length);
         stream.pending_bytes -= payload.len();
         let end = stream.missing == 0 && stream.pending_bytes == 0;
         let frame = frame(Kind::Stream, stream.id, payload, end);

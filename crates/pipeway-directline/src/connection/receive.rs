@@ -222,6 +222,9 @@ impl Connection {
         if left > self.limits.frame_bytes_max as usize {
             return self.fail(ErrorKind::LimitExceeded, "a frame is longer than may be");
         }
+        if header.kind == Kind::Request {
+            self.request_came(&header.id);
+        }
         let kept = match header.kind {
             Kind::Stream => match self.begin_stream(&header, now) {
                 Some(kept) => kept,

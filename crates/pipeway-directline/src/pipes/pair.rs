@@ -147,6 +147,11 @@ impl Writer {
         self.shared.lock().stream.as_ref().map_or(0, |stream| stream.bound_unread(bytes))
     }
 
+    /// How much may wait unread in the system, as [`bound_unread`](Self::bound_unread) takes it.
+    pub(crate) fn unread_bound(&self) -> Option<usize> {
+        self.shared.lock().stream.as_ref().and_then(Stream::unread_bound)
+    }
+
     fn with<T>(&self, act: impl FnOnce(Pin<&mut Stream>) -> T) -> T {
         let mut state = self.shared.lock();
         let stream = state.stream.as_mut().expect("only dropping the writer takes it");

@@ -57,7 +57,9 @@ pub(crate) async fn drive(
     detached: impl FnOnce(),
 ) -> Ended {
     let Pair { reader, writer, watch, .. } = pair;
+    let mut unread_before = None;
     if session.pace() == Pace::Legacy {
+        unread_before = writer.unread_bound();
         let whole = writer.bound_unread(LEGACY_UNREAD);
         session.shared.drive(|state| state.connection.write_at_once(whole));
     }
@@ -68,6 +70,7 @@ pub(crate) async fn drive(
         session,
         reader,
         writer,
+        unread_before,
         watch,
         handler,
         observer,
@@ -111,6 +114,8 @@ struct Driver {
     session: Session,
     reader: Reader,
     writer: Writer,
+    /// How much the system kept for the other end before that was bounded, until it does again.
+    unread_before: Option<usize>,
     watch: Watch,
     handler: Handler,
     observer: Observer,
@@ -243,8 +248,13 @@ impl Driver {
 
     /// Writes what there is; how much that was.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> usize {
-        let Driver { session, writer, sent, observer, write_failed, .. } = self;
+        let Driver { session, writer, unread_before, sent, observer, write_failed, .. } = self;
         session.shared.drive(|state| {
+            if state.connection.pace() == Pace::Modern
+                && let Some(before) = unread_before.take()
+            {
+                writer.bound_unread(before);
+            }
             let mut all = 0;
             while state.connection.has_outgoing() {
                 let mut slices = [IoSlice::new(&[]); SLICES];

@@ -11,6 +11,7 @@ mod header;
 mod limits;
 mod messages;
 mod names;
+mod recognition;
 mod rig;
 mod sending;
 mod streams;

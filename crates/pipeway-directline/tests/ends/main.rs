@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -14,7 +14,7 @@ use http_body_util::BodyExt as _;
 use pipeway_directline::pipes::{PairConnectOptions, Place, connect_pair};
 use pipeway_directline::{
     Attachment, Attachments, Body, CallTimeout, Client, Connector, ConnectorOptions, ErrorKind,
-    Observer, Server, ServerOptions, SessionEvent,
+    FrameWay, Header, Kind, Observer, Server, ServerOptions, SessionEvent,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Notify;
@@ -134,6 +134,64 @@ fn bodies_that_come_in_pieces_arrive_whole() {
                 assert!(back == bytes, "{size}");
             }
         }
+    });
+}
+
+/// What an observer of an end is told of its frames, and whether anything was odd.
+#[derive(Default)]
+struct Seen {
+    frames: Vec<(FrameWay, Header)>,
+    warnings: usize,
+}
+
+impl Seen {
+    fn observer(seen: &Arc<Mutex<Seen>>) -> Observer {
+        let seen = Arc::clone(seen);
+        let observer = Observer::new(move |event| match event {
+            SessionEvent::Frame { way, header } => {
+                seen.lock().unwrap().frames.push((*way, *header))
+            }
+            SessionEvent::Warning(_) => seen.lock().unwrap().warnings += 1,
+            _ => {}
+        });
+        observer.with_frames()
+    }
+
+    fn of(&self, way: FrameWay, kind: Kind) -> Vec<usize> {
+        let those = self.frames.iter().filter(|frame| frame.0 == way && frame.1.kind == kind);
+        those.map(|(_, header)| header.length.bytes()).collect()
+    }
+}
+
+#[test]
+fn two_ends_of_this_crate_find_out_that_they_take_long_frames() {
+    run(async {
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let place = place();
+        let server = Server::new(place.clone(), ServerOptions::default(), router()).unwrap();
+        server.start();
+        let observer = Seen::observer(&seen);
+        let options = ConnectorOptions { observer, ..ConnectorOptions::default() };
+        let connector = Connector::new(place, options, Router::new()).unwrap();
+        connector.start();
+        connector.ready().await.unwrap();
+        let bytes: Bytes = (0..5 << 20).map(|at| (at % 251) as u8).collect();
+        let request = Request::post("/api/messages").body(Body::from(bytes.clone())).unwrap();
+        let response = connector.client().call(request).await.unwrap();
+        assert!(response.into_body().into_bytes() == bytes);
+
+        let seen = seen.lock().unwrap();
+        let up = seen.of(FrameWay::Sent, Kind::Stream);
+        let long = |lengths: &[usize]| lengths.iter().filter(|length| **length == 65_536).count();
+        // The other end is not known before it has read something.
+        assert!(up[0] == 4096 && long(&up) > 50, "{up:?}");
+        assert!(up.iter().all(|length| *length <= 65_536), "{up:?}");
+        let down = seen.of(FrameWay::Received, Kind::Stream);
+        assert!(long(&down) > 50, "{down:?}");
+        assert!(down.iter().all(|length| *length <= 65_536), "{down:?}");
+        assert_eq!(seen.of(FrameWay::Received, Kind::CancelStream), [0], "one greeting");
+        assert!(seen.of(FrameWay::Sent, Kind::CancelStream).is_empty());
+        assert_eq!(seen.warnings, 0);
     });
 }
 

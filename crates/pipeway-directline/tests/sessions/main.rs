@@ -8,6 +8,8 @@ mod abuse;
 mod agent;
 mod calls;
 mod connector;
+#[cfg(target_os = "linux")]
+mod pace;
 mod phases;
 mod stop;
 mod wire;

@@ -143,7 +143,7 @@ pub(super) fn to_config(gateway: GatewaySettings, events: &Sink) -> GatewayConfi
             // A platform that takes longer pieces is none of those that lose their place in many.
             pace: match gateway.chunk_size.value.0 > u64::from(Limits::agent().chunk_bytes) {
                 true => Pace::Modern,
-                false => Pace::Legacy,
+                false => Pace::Automatic,
             },
             requests_max: gateway.max_requests.value.0,
             streams_max: gateway.max_streams.value.0,
