@@ -9,7 +9,7 @@
 //   download   POST /make/BYTES, which is not measured, then GET /made, answered with 200 and that body
 //
 // The agent says `ready agent` and answers until its standard input ends. The connector waits for the
-// pipes, warms up with a twentieth of the calls, and says lines of a word and a number: `exchanges`,
+// pipes, warms up with a twentieth of the calls or with one body, and says lines of a word and a number: `exchanges`,
 // `seconds`, `per_second`, `p50_us`, `p99_us`, or `bytes`, `seconds`, `mib_per_second`. Whatever else
 // speaks the protocol can stand at the other end.
 //
@@ -130,10 +130,10 @@ async function exchanges(client, count, inFlight) {
 async function body(client, bytes) {
   const upload = what === 'upload' ? Buffer.alloc(bytes, 'x') : null;
   if (!upload) await call(client, 'POST', `/make/${bytes}`);
+  const pass = () => (upload ? call(client, 'POST', '/sink', upload) : call(client, 'GET', '/made'));
+  await pass();
   const before = performance.now();
-  const came = upload
-    ? await call(client, 'POST', '/sink', upload)
-    : await call(client, 'GET', '/made');
+  const came = await pass();
   const seconds = (performance.now() - before) / 1000;
   if (!upload && came !== bytes) throw new Error(`${came} bytes came`);
   say(`bytes ${bytes}\nseconds ${seconds.toFixed(3)}`);

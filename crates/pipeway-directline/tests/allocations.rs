@@ -126,33 +126,36 @@ impl tower_service::Service<Request<Body>> for Answers {
     }
 }
 
+/// Both ends, after what grows with the first calls.
+async fn ends(name: &str) -> (Server, Connector) {
+    let place: Place = format!("pipeway-{name}-{}", std::process::id()).parse().unwrap();
+    let server = Server::new(place.clone(), ServerOptions::default(), Answers).unwrap();
+    server.start();
+    let connector = Connector::new(place, ConnectorOptions::default(), Answers).unwrap();
+    connector.start();
+    let both = async { tokio::join!(server.ready(), connector.ready()) };
+    let (served, connected) = tokio::time::timeout(Duration::from_secs(60), both).await.unwrap();
+    served.unwrap();
+    connected.unwrap();
+    for _ in 0..16 {
+        call(&connector, Body::from(&[b'x'; 200][..])).await;
+    }
+    (server, connector)
+}
+
+async fn call(connector: &Connector, body: Body) {
+    let request = Request::post("/api/messages").body(body).unwrap();
+    assert_eq!(connector.client().call(request).await.unwrap().status(), 200);
+}
+
 #[test]
 fn a_call_over_real_pipes_takes_few_allocations_at_both_ends_together() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let place: Place = format!("pipeway-allocations-{}", std::process::id()).parse().unwrap();
-    let call = async |connector: &Connector| {
-        let request = Request::post("/api/messages").body(Body::from(&[b'x'; 200][..])).unwrap();
-        assert_eq!(connector.client().call(request).await.unwrap().status(), 200);
-    };
-    let (server, connector) = runtime.block_on(async {
-        let server = Server::new(place.clone(), ServerOptions::default(), Answers).unwrap();
-        server.start();
-        let connector = Connector::new(place, ConnectorOptions::default(), Answers).unwrap();
-        connector.start();
-        let both = async { tokio::join!(server.ready(), connector.ready()) };
-        let (served, connected) =
-            tokio::time::timeout(Duration::from_secs(60), both).await.unwrap();
-        served.unwrap();
-        connected.unwrap();
-        for _ in 0..16 {
-            call(&connector).await;
-        }
-        (server, connector)
-    });
+    let (server, connector) = runtime.block_on(ends("calls"));
     let counted = measure(|| {
         runtime.block_on(async {
             for _ in 0..ROUNDS {
-                call(&connector).await;
+                call(&connector, Body::from(&[b'x'; 200][..])).await;
             }
         });
     });
@@ -163,4 +166,27 @@ fn a_call_over_real_pipes_takes_few_allocations_at_both_ends_together() {
     // On named pipes the runtime takes memory for each write.
     let most = if cfg!(windows) { most + 8 } else { most };
     assert!(each <= most, "{each} for each call");
+}
+
+#[test]
+fn the_memory_of_a_long_body_is_kept_for_the_next_one_and_let_go_after_a_second() {
+    const LENGTH: usize = 40 << 20;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (server, connector) = runtime.block_on(ends("bodies"));
+    let body = Bytes::from(vec![b'x'; LENGTH]);
+    let upload = || measure(|| runtime.block_on(call(&connector, Body::from(body.clone()))));
+    let (first, second) = (upload(), upload());
+    let kept = i64::try_from(LENGTH).unwrap();
+    assert!(first.bytes_current >= kept, "{first:?}");
+    assert!(second.bytes_current < 1 << 20 && second.bytes_total < 1 << 22, "{second:?}");
+    let later = measure(|| {
+        runtime.block_on(async {
+            tokio::time::pause();
+            tokio::time::advance(Duration::from_secs(2)).await;
+            tokio::time::resume();
+            call(&connector, Body::empty()).await;
+        });
+    });
+    assert!(later.bytes_current <= -kept, "{later:?}");
+    runtime.block_on(async { tokio::join!(server.stop(), connector.stop()) });
 }

@@ -14,7 +14,8 @@
 //!
 //! `calls` is `POST /api/messages` with an activity of 200 bytes, answered with 200 and nothing;
 //! `json` the same to `/json`, answered with a small object. `upload` sends one body to `/sink`,
-//! `download` asks for one, which the agent was told to make before. The agent says `ready agent` and answers until its standard input ends.
+//! `download` asks for one, which the agent was told to make before; one goes before it, unmeasured.
+//! The agent says `ready agent` and answers until its standard input ends.
 //! The connector says lines of a word and a number.
 
 #![allow(clippy::print_stdout, reason = "its output is what it is for")]

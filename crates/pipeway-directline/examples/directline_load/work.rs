@@ -59,10 +59,12 @@ impl Work {
             }
             Work::Upload(bytes) => {
                 let body = Bytes::from(vec![b'x'; bytes]);
+                call(client, "POST", "/sink", Some(body.clone())).await?;
                 body_of(bytes, call(client, "POST", "/sink", Some(body)), |_| true).await?;
             }
             Work::Download(bytes) => {
                 call(client, "POST", &format!("/make/{bytes}"), None).await?;
+                call(client, "GET", "/made", None).await?;
                 body_of(bytes, call(client, "GET", "/made", None), |came| came == bytes).await?;
             }
         }

@@ -297,7 +297,8 @@ impl Driver {
             state.due = state.connection.next_deadline();
             state.due
         });
-        let Some(next) = next else { return false };
+        // Memory is let go late rather than early, and whoever waits for nothing else is woken once.
+        let Some(next) = next.into_iter().chain(self.space.due()).min() else { return false };
         let next = next.into();
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(next)));
         // A timer that is early looks again, and is not moved each time that something is due later.
@@ -307,6 +308,7 @@ impl Driver {
         if timer.as_mut().poll(cx).is_pending() {
             return false;
         }
+        self.space.release(now());
         self.session.shared.drive(|state| state.connection.tick(now()));
         true
     }

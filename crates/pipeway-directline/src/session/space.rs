@@ -1,10 +1,13 @@
 //! Where a session reads into.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use pipeway_transport::prefer_large_pages;
 
+use super::state::now;
 use crate::Connection;
 use crate::connection::Charge;
 
@@ -21,6 +24,13 @@ const MUCH: u64 = 4 * 1024 * 1024;
 /// A block, at the most, in bytes. A part at either end of it may not fit a large page.
 const BLOCK_MAX: usize = 16 * 1024 * 1024;
 
+/// How long the blocks of a body that is over are kept for the next one. To clear pages takes most of
+/// a receiver's time; blocks that were used need no clearing.
+const KEPT: Duration = Duration::from_secs(1);
+
+/// How many blocks are kept at the most.
+const KEPT_MAX: usize = 16;
+
 /// Space to read into. Content is cut out of it without a copy, so it is begun anew often.
 #[derive(Debug)]
 pub(super) struct Space {
@@ -28,11 +38,24 @@ pub(super) struct Space {
     size: usize,
     /// Counts all of the block that `input` is the rest of. A slice of it keeps it all.
     block: Option<Arc<Charge>>,
+    /// The size of that block.
+    block_bytes: usize,
+    /// Blocks that are filled, or of which no more is needed: an empty piece of each, and its size.
+    filled: VecDeque<(BytesMut, usize)>,
+    /// When the last of them was.
+    filled_at: Option<Instant>,
 }
 
 impl Space {
     pub(super) fn new() -> Self {
-        Space { input: BytesMut::new(), size: READ_MIN, block: None }
+        Space {
+            input: BytesMut::new(),
+            size: READ_MIN,
+            block: None,
+            block_bytes: 0,
+            filled: VecDeque::new(),
+            filled_at: None,
+        }
     }
 
     /// How many bytes fit into it.
@@ -50,21 +73,68 @@ impl Space {
         let expected = connection.expects();
         if self.block.is_some() && expected == 0 {
             // What comes next would keep the block.
-            *self = Space::new();
+            self.leave_block();
+            self.size = READ_MIN;
         }
         // A buffer is filled to its end before the next one is begun, so that what is kept of it
         // holds little else.
         if self.room() >= self.size / 8 {
             return;
         }
-        let whole = usize::try_from(expected).unwrap_or(usize::MAX);
-        let block = whole.saturating_add(READ_MAX).min(BLOCK_MAX);
-        self.block = (expected >= MUCH).then(|| connection.charge(block)).flatten().map(Arc::new);
-        if self.block.is_some() {
-            self.input = BytesMut::with_capacity(block);
-            prefer_large_pages(self.input.spare_capacity_mut());
-        } else {
+        self.leave_block();
+        if expected < MUCH || !self.begin_block(connection, expected) {
             self.input.reserve(self.size);
+        }
+    }
+
+    /// Whether there is memory for another block.
+    fn begin_block(&mut self, connection: &Connection, expected: u64) -> bool {
+        let whole = usize::try_from(expected).unwrap_or(usize::MAX);
+        let wanted = whole.saturating_add(READ_MAX).min(BLOCK_MAX);
+        // One whose readers are done with it.
+        let is_free =
+            |(block, bytes): &mut (BytesMut, usize)| *bytes >= wanted && block.try_reclaim(*bytes);
+        let free = self.filled.iter_mut().position(is_free);
+        let free = free.and_then(|at| self.filled.remove(at));
+        self.block_bytes = free.as_ref().map_or(wanted, |(_, bytes)| *bytes);
+        self.block = connection.charge(self.block_bytes).map(Arc::new);
+        if self.block.is_none() {
+            return false;
+        }
+        self.input = match free {
+            Some((block, _)) => block,
+            None => {
+                let mut block = BytesMut::with_capacity(wanted);
+                prefer_large_pages(block.spare_capacity_mut());
+                block
+            }
+        };
+        true
+    }
+
+    fn leave_block(&mut self) {
+        if self.block.take().is_none() {
+            return;
+        }
+        if self.filled.len() == KEPT_MAX {
+            self.filled.pop_front();
+        }
+        // Without the rest of its space: only whoever has it all can take that again.
+        let block = std::mem::take(&mut self.input).split_to(0);
+        self.filled.push_back((block, self.block_bytes));
+        self.filled_at = Some(now());
+    }
+
+    /// When what is kept for another body is to be [released](Self::release).
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.filled_at.map(|at| at + KEPT)
+    }
+
+    /// Keeps no blocks any more, if it is time.
+    pub(super) fn release(&mut self, now: Instant) {
+        if self.due().is_some_and(|due| due <= now) {
+            self.filled = VecDeque::new();
+            self.filled_at = None;
         }
     }
 
@@ -101,8 +171,6 @@ impl AsRef<[u8]> for OfBlock {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
     use crate::{Event, Header, Id, Kind, Limits, PayloadLength};
 
@@ -168,6 +236,66 @@ mod tests {
         assert!(space.block.is_none());
         drop(request);
         assert!(connection.held_bytes() < 64 << 10, "{}", connection.held_bytes());
+    }
+
+    /// Reads a body of 40 MiB in frames of 500,000 bytes, and tells where each of them begins.
+    fn places_of_a_body(space: &mut Space) -> Vec<usize> {
+        const FRAMES: usize = 80;
+        let mut connection = expecting(FRAMES * 500_000 + 1, Limits::agent());
+        let content = vec![7; 500_000];
+        let mut places = Vec::new();
+        for frame_number in 1..=FRAMES {
+            let bytes = frame(Kind::Stream, STREAM, &content, frame_number == FRAMES);
+            read(space, &mut connection, &bytes);
+            places.push(space.input.as_ptr() as usize);
+        }
+        space.make_room(&connection);
+        assert!(connection.next_event().is_some());
+        places
+    }
+
+    #[test]
+    fn blocks_are_used_again_for_the_next_body_and_let_go_after_a_while() {
+        let mut space = Space::new();
+        assert_eq!(space.due(), None);
+        let first = places_of_a_body(&mut space);
+        let kept = space.filled.len();
+        assert_eq!(kept, 3);
+        let blocks: Vec<_> = space
+            .filled
+            .iter()
+            .map(|(block, bytes)| {
+                let end = block.as_ptr() as usize;
+                end.saturating_sub(*bytes)..=end
+            })
+            .collect();
+        for _ in 0..3 {
+            let next = places_of_a_body(&mut space);
+            assert_eq!(space.filled.len(), kept);
+            assert!(next.iter().all(|place| blocks.iter().any(|block| block.contains(place))));
+        }
+        assert!(first.iter().all(|place| blocks.iter().any(|block| block.contains(place))));
+        let due = space.due().unwrap();
+        space.release(due - Duration::from_millis(1));
+        assert_eq!(space.filled.len(), kept);
+        space.release(due);
+        assert!(space.filled.is_empty());
+        assert_eq!(space.due(), None);
+    }
+
+    #[test]
+    fn blocks_that_are_in_use_are_not_used_again() {
+        let mut space = Space::new();
+        let mut connection = expecting(20_000_001, Limits::agent());
+        for frame_number in 1..=40 {
+            let bytes = frame(Kind::Stream, STREAM, &[1; 500_000], frame_number == 40);
+            read(&mut space, &mut connection, &bytes);
+        }
+        let Some(Event::Request(request)) = connection.next_event() else { panic!("a request") };
+        places_of_a_body(&mut space);
+        let body = request.body.unwrap();
+        let bytes = body.pieces().iter().flat_map(|piece| piece.iter());
+        assert!(bytes.skip(1).all(|byte| *byte == 1));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
-use rustix::net::SendFlags;
+use rustix::net::{SendAncillaryBuffer, SendFlags};
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{UnixListener, UnixStream};
@@ -39,6 +39,9 @@ const PATH_MAX: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
 const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
 #[cfg(target_vendor = "apple")]
 const NO_SIGNAL: SendFlags = SendFlags::empty();
+
+/// How many parts a write may have at the most: IOV_MAX of the systems that this is built for.
+const PARTS_MAX: usize = 1024;
 
 /// A connection that is being made: only some systems make one to a Unix socket so.
 const IN_PROGRESS: i32 = Errno::INPROGRESS.raw_os_error();
@@ -268,12 +271,24 @@ impl LocalStream {
     }
 
     /// The first write, where the socket takes it at once.
-    fn write_first(&mut self, buf: &[u8]) -> Option<io::Result<usize>> {
+    fn write_first(&mut self, bufs: &[io::IoSlice<'_>]) -> Option<io::Result<usize>> {
         if !std::mem::take(&mut self.untried) {
             return None;
         }
         let flags = SendFlags::DONTWAIT.union(NO_SIGNAL);
-        match rustix::net::send(&self.stream, buf, flags) {
+        let sent = match bufs {
+            [buf] => rustix::net::send(&self.stream, buf, flags),
+            _ => {
+                let nothing = &mut SendAncillaryBuffer::default();
+                rustix::net::sendmsg(
+                    &self.stream,
+                    &bufs[..bufs.len().min(PARTS_MAX)],
+                    nothing,
+                    flags,
+                )
+            }
+        };
+        match sent {
             Err(Errno::AGAIN | Errno::INTR) => None,
             sent => Some(sent.map_err(Into::into)),
         }
@@ -327,7 +342,7 @@ impl AsyncWrite for LocalStream {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        match this.write_first(buf) {
+        match this.write_first(&[io::IoSlice::new(buf)]) {
             Some(written) => Poll::Ready(written),
             None => std::pin::Pin::new(&mut this.stream).poll_write(cx, buf),
         }
@@ -339,8 +354,7 @@ impl AsyncWrite for LocalStream {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let first = bufs.iter().find(|buf| !buf.is_empty());
-        match first.and_then(|buf| this.write_first(buf)) {
+        match this.write_first(bufs) {
             Some(written) => Poll::Ready(written),
             None => std::pin::Pin::new(&mut this.stream).poll_write_vectored(cx, bufs),
         }
