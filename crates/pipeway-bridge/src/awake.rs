@@ -87,18 +87,22 @@ pub(crate) async fn wait<T>(
         if !looks {
             return polled;
         }
-        let again = THREAD.with_borrow_mut(|thread| match &polled {
-            Poll::Pending => thread.looks_again(session, what, moved, Instant::now),
+        let (again, gives_way) = THREAD.with_borrow_mut(|thread| match &polled {
+            Poll::Pending => {
+                let again = thread.looks_again(session, what, moved, Instant::now);
+                (again, again && thread.busy(what).gives_way())
+            }
             Poll::Ready(_) => {
                 thread.found(session, what, Instant::now);
-                false
+                (false, false)
             }
         });
         if again {
+            if gives_way {
+                std::thread::yield_now();
+            }
             // The other tasks have their turn, the system is asked for what is ready, and then
             // this task is woken: it waits, but its thread does not sleep.
-            // Who is to answer may need this very processor.
-            std::thread::yield_now();
             yielding.set(Some(yield_now()));
             if let Some(yielding) = yielding.as_mut().as_pin_mut() {
                 let _ = yielding.poll(cx);

@@ -88,7 +88,8 @@ pub struct Limits {
     pub stream_bytes_max: u64,
     /// All memory that received bytes hold, in bytes: buffered streams, parked and running
     /// requests, and what the application still keeps of their content. Content beyond it ends the
-    /// session, a request is answered with 503. Default: 256 MiB.
+    /// session, a request is answered with 503. Default: 256 MiB. For a second after a long body its
+    /// memory, up to half as much as this, is kept for the next one, uncounted.
     pub memory_bytes_max: usize,
     /// Requests that run at once. Further ones are answered with 503. Default: 25.
     pub requests_max: usize,

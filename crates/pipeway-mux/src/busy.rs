@@ -18,6 +18,13 @@ const QUICK: Duration = Duration::from_nanos(2500);
 /// most vain tries.
 const QUICK_MAX: u32 = 8;
 
+/// A look that took longer after the processor was given up: somebody else had it.
+const SHARED: Duration = Duration::from_micros(3);
+
+/// How many looks follow each other where nobody else wanted the processor: to give it up takes half as
+/// long as a look.
+const LOOKS: u32 = 4;
+
 /// Decides when a connection's task keeps looking for input instead of letting its thread sleep.
 ///
 /// Waking a processor that sleeps costs more than a short conversation's own work. So after a small
@@ -30,12 +37,26 @@ pub(crate) struct BusyPoll {
     vain: u32,
     quick: u32,
     passing: u32,
+    /// Whether the processor is given up before the next look, and when it was for this one.
+    gives_way: bool,
+    gave_way_at: Option<Instant>,
+    /// Looks before it is given up again.
+    looks: u32,
 }
 
 impl BusyPoll {
     /// Looks for `window` at the most; zero is never.
     pub(crate) fn new(window: Duration) -> Self {
-        BusyPoll { window, until: None, vain: 0, quick: 0, passing: 0 }
+        BusyPoll {
+            window,
+            until: None,
+            vain: 0,
+            quick: 0,
+            passing: 0,
+            gives_way: false,
+            gave_way_at: None,
+            looks: 0,
+        }
     }
 
     /// Whether to look again, after a turn that has read and written so many bytes and has found
@@ -74,6 +95,7 @@ impl BusyPoll {
                 }
             }
         }
+        self.share(idle && self.until.is_some(), now);
         if !idle {
             self.until = None;
             if read + wrote <= SMALL {
@@ -85,6 +107,27 @@ impl BusyPoll {
             }
         }
         self.until.is_some()
+    }
+
+    /// Whether the thread is to give up its processor ([`yield_now`](std::thread::yield_now)) before
+    /// the next look: who is to answer may need that one.
+    pub(crate) fn gives_way(&self) -> bool {
+        self.gives_way
+    }
+
+    /// Decides that, after another look in vain if `looked`.
+    fn share(&mut self, looked: bool, now: Instant) {
+        if let Some(at) = self.gave_way_at.take()
+            && looked
+        {
+            self.looks = if now - at > SHARED { 0 } else { LOOKS };
+        }
+        self.gives_way = looked && self.looks == 0;
+        if self.gives_way {
+            self.gave_way_at = Some(now);
+        } else {
+            self.looks = self.looks.saturating_sub(u32::from(looked));
+        }
     }
 }
 
@@ -112,6 +155,31 @@ mod tests {
             assert!(busy.again(0, 0, clock.after(5)));
             assert!(busy.again(10, 0, clock.after(5)));
         }
+    }
+
+    /// After how many of 15 looks in vain the processor is given up, where a look after that takes
+    /// so many microseconds.
+    fn given_up(micros: u64) -> usize {
+        let (mut busy, mut clock) = (BusyPoll::new(WINDOW), Clock(Instant::now()));
+        assert!(busy.again(0, 10, clock.after(1)) && !busy.gives_way());
+        let mut given_up = 0;
+        let mut after = 0;
+        for _ in 0..15 {
+            assert!(busy.again(0, 0, clock.after(after)));
+            after = if busy.gives_way() { micros } else { 0 };
+            given_up += usize::from(busy.gives_way());
+            if given_up > 4 {
+                break;
+            }
+        }
+        assert!(busy.again(10, 10, clock.after(0)) && !busy.gives_way());
+        given_up
+    }
+
+    #[test]
+    fn the_processor_is_given_up_more_often_where_somebody_wants_it() {
+        assert_eq!(given_up(0), 3);
+        assert_eq!(given_up(4), 5);
     }
 
     #[test]

@@ -67,8 +67,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             if poll.is_pending() && self.busy.again(moved.read, moved.wrote, Instant::now) {
                 // The other tasks have their turn, the system is asked for what is ready, and then
                 // this task is woken: it waits, but its thread does not sleep.
-                // Who is to answer may need its processor.
-                std::thread::yield_now();
+                if self.busy.gives_way() {
+                    std::thread::yield_now();
+                }
                 yielding.set(Some(yield_now()));
                 if let Some(yielding) = yielding.as_mut().as_pin_mut() {
                     let _ = yielding.poll(cx);

@@ -6,6 +6,13 @@ use std::time::{Duration, Instant};
 /// this, less one, is how many small turns are then passed over.
 const VAIN_MAX: u32 = 10;
 
+/// A look that took longer after the processor was given up: somebody else had it.
+const SHARED: Duration = Duration::from_micros(3);
+
+/// How many looks follow each other where nobody else wanted the processor: to give it up takes half as
+/// long as a look.
+const LOOKS: u32 = 4;
+
 /// Decides when a connection's task keeps looking for input instead of letting its thread sleep.
 ///
 /// Waking a processor that sleeps costs more than a short conversation's own work. So after a small
@@ -14,7 +21,8 @@ const VAIN_MAX: u32 = 10;
 /// 1,024 turns. While nothing moves nothing is looked for.
 ///
 /// To look again is to let the other tasks run, to have the system asked what is ready, and to be
-/// woken: [`yield_now`](tokio::task::yield_now).
+/// woken: [`yield_now`](tokio::task::yield_now); and before that to give up the processor, where
+/// [`gives_way`](Self::gives_way) says so.
 #[derive(Debug)]
 pub struct BusyPoll {
     window: Duration,
@@ -22,13 +30,27 @@ pub struct BusyPoll {
     until: Option<Instant>,
     vain: u32,
     passing: u32,
+    /// Whether the processor is given up before the next look, and when it was for this one.
+    gives_way: bool,
+    gave_way_at: Option<Instant>,
+    /// Looks before it is given up again.
+    looks: u32,
 }
 
 impl BusyPoll {
     /// Looks for `window` at the most; zero is never. A turn that moved more than `small_bytes` is no
     /// part of a conversation: a large transfer keeps its thread awake by itself.
     pub const fn new(window: Duration, small_bytes: usize) -> Self {
-        BusyPoll { window, small_bytes, until: None, vain: 0, passing: 0 }
+        BusyPoll {
+            window,
+            small_bytes,
+            until: None,
+            vain: 0,
+            passing: 0,
+            gives_way: false,
+            gave_way_at: None,
+            looks: 0,
+        }
     }
 
     /// Looks no more for what the last turn waits for, which was neither worth it nor in vain.
@@ -53,6 +75,7 @@ impl BusyPoll {
         {
             self.learn(now < until);
         }
+        self.share(idle && self.until.is_some(), now);
         if !idle {
             self.until = None;
             if read + wrote <= self.small_bytes {
@@ -64,6 +87,27 @@ impl BusyPoll {
             }
         }
         self.until.is_some()
+    }
+
+    /// Whether the thread is to give up its processor ([`yield_now`](std::thread::yield_now)) before
+    /// the next look: who is to answer may need that one.
+    pub fn gives_way(&self) -> bool {
+        self.gives_way
+    }
+
+    /// Decides that, after another look in vain if `looked`.
+    fn share(&mut self, looked: bool, now: Instant) {
+        if let Some(at) = self.gave_way_at.take()
+            && looked
+        {
+            self.looks = if now - at > SHARED { 0 } else { LOOKS };
+        }
+        self.gives_way = looked && self.looks == 0;
+        if self.gives_way {
+            self.gave_way_at = Some(now);
+        } else {
+            self.looks = self.looks.saturating_sub(u32::from(looked));
+        }
     }
 
     /// What was looked for is there, and nothing more is waited for now. `now` is asked where it
@@ -107,6 +151,31 @@ mod tests {
             assert!(busy.again(0, 0, clock.after(5)));
             assert!(busy.again(10, 0, clock.after(5)));
         }
+    }
+
+    /// After how many of 15 looks in vain the processor is given up, where a look after that takes
+    /// so many microseconds.
+    fn given_up(micros: u64) -> usize {
+        let (mut busy, mut clock) = (BusyPoll::new(WINDOW, SMALL), Clock(Instant::now()));
+        assert!(busy.again(0, 10, clock.after(1)) && !busy.gives_way());
+        let mut given_up = 0;
+        let mut after = 0;
+        for _ in 0..15 {
+            assert!(busy.again(0, 0, clock.after(after)));
+            after = if busy.gives_way() { micros } else { 0 };
+            given_up += usize::from(busy.gives_way());
+            if given_up > 4 {
+                break;
+            }
+        }
+        assert!(busy.again(10, 10, clock.after(0)) && !busy.gives_way());
+        given_up
+    }
+
+    #[test]
+    fn the_processor_is_given_up_more_often_where_somebody_wants_it() {
+        assert_eq!(given_up(0), 3);
+        assert_eq!(given_up(4), 5);
     }
 
     #[test]

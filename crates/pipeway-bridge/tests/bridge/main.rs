@@ -6,6 +6,7 @@ mod events;
 mod faults;
 mod headers;
 mod http;
+mod http_1_0;
 mod policy;
 mod pool;
 mod rig;

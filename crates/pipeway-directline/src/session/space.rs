@@ -28,9 +28,6 @@ const BLOCK_MAX: usize = 16 * 1024 * 1024;
 /// a receiver's time; blocks that were used need no clearing.
 const KEPT: Duration = Duration::from_secs(1);
 
-/// How many blocks are kept at the most.
-const KEPT_MAX: usize = 16;
-
 /// Space to read into. Content is cut out of it without a copy, so it is begun anew often.
 #[derive(Debug)]
 pub(super) struct Space {
@@ -73,7 +70,7 @@ impl Space {
         let expected = connection.expects();
         if self.block.is_some() && expected == 0 {
             // What comes next would keep the block.
-            self.leave_block();
+            self.leave_block(connection);
             self.size = READ_MIN;
         }
         // A buffer is filled to its end before the next one is begun, so that what is kept of it
@@ -81,7 +78,7 @@ impl Space {
         if self.room() >= self.size / 8 {
             return;
         }
-        self.leave_block();
+        self.leave_block(connection);
         if expected < MUCH || !self.begin_block(connection, expected) {
             self.input.reserve(self.size);
         }
@@ -112,16 +109,19 @@ impl Space {
         true
     }
 
-    fn leave_block(&mut self) {
+    /// Keeps no more than half of what all that is received may hold.
+    fn leave_block(&mut self, connection: &Connection) {
         if self.block.take().is_none() {
             return;
         }
-        if self.filled.len() == KEPT_MAX {
-            self.filled.pop_front();
-        }
+        let most = connection.limits().memory_bytes_max / 2;
         // Without the rest of its space: only whoever has it all can take that again.
         let block = std::mem::take(&mut self.input).split_to(0);
         self.filled.push_back((block, self.block_bytes));
+        let mut bytes: usize = self.filled.iter().map(|(_, bytes)| bytes).sum();
+        while bytes > most {
+            bytes -= self.filled.pop_front().map_or(bytes, |(_, bytes)| bytes);
+        }
         self.filled_at = Some(now());
     }
 
@@ -281,6 +281,21 @@ mod tests {
         space.release(due);
         assert!(space.filled.is_empty());
         assert_eq!(space.due(), None);
+    }
+
+    #[test]
+    fn no_more_is_kept_than_half_of_what_may_be_held() {
+        let limits = Limits { memory_bytes_max: 100 << 20, ..Limits::agent() };
+        let mut space = Space::new();
+        for length in [10 << 20, 12 << 20, 14 << 20, 15 << 20, 20 << 20] {
+            let connection = expecting(length, limits.clone());
+            space.make_room(&connection);
+            assert!(space.block.is_some());
+            space.leave_block(&connection);
+            let kept: usize = space.filled.iter().map(|(_, bytes)| bytes).sum();
+            assert!(kept <= 50 << 20, "{kept}");
+        }
+        assert_eq!(space.filled.len(), 3);
     }
 
     #[test]
