@@ -20,9 +20,6 @@ use crate::shared::Shared;
 /// How much is moved before the other tasks of the thread have their turn, in bytes.
 const TURN: usize = 512 * 1024;
 
-/// After a read of no more, in bytes, the other tasks have their turn before its answers are written.
-const GIVES_WAY_MAX: usize = 4096;
-
 /// Owns the stream below; runs until the connection has ended and the stream is let go.
 pub(crate) struct Driver<S> {
     io: S,
@@ -32,8 +29,6 @@ pub(crate) struct Driver<S> {
     written: usize,
     /// Whether the stream below may hold back what it was given.
     unflushed: bool,
-    /// Whether the other tasks had their turn since something small was read.
-    gave_way: bool,
     busy: BusyPoll,
 }
 
@@ -54,7 +49,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             writing: Vec::new(),
             written: 0,
             unflushed: false,
-            gave_way: false,
             busy,
         }
     }
@@ -99,11 +93,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 Poll::Ready(Err(error)) => return Poll::Ready(self.fail("reading", error)),
                 Poll::Pending => 0,
             };
-            if self.gives_way(read) {
-                moved.read += read;
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
             let wrote = match self.poll_write(cx) {
                 Poll::Ready(Ok(wrote)) => wrote,
                 Poll::Ready(Err(error)) => return Poll::Ready(self.fail("writing", error)),
@@ -122,16 +111,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 return Poll::Pending;
             }
         }
-    }
-
-    /// Whether those who were told of what was just read have their turn before its answers are
-    /// written: theirs go along in the same write, and whoever waits for them is woken once.
-    fn gives_way(&mut self, read: usize) -> bool {
-        let is_small = (1..=GIVES_WAY_MAX).contains(&read);
-        let gives_way =
-            is_small && !self.gave_way && self.shared.with(|state| state.connection.has_output());
-        self.gave_way = gives_way;
-        gives_way
     }
 
     fn fail(&mut self, doing: &str, error: io::Error) -> bool {
