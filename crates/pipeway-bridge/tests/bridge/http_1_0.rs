@@ -1,8 +1,6 @@
 //! Peers of HTTP/1.0.
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-use crate::rig::{Length, Rig, chunked, get, ok, pattern, post, run};
+use crate::rig::{Rig, get, ok, run};
 
 #[test]
 fn an_answer_of_http_1_0_is_passed_on_as_1_1() {
