@@ -34,8 +34,9 @@ const TURN: usize = 1024 * 1024;
 
 /// How much the system keeps for a legacy peer, about, in bytes. Such a peer loses its place behind
 /// what one read of 64 KiB leaves. Linux keeps twice what it is asked for, and as much more as one
-/// write had that began before: together a little less than those.
-const LEGACY_UNREAD: usize = 21_800;
+/// write had that began before: together a little less than 32 KiB. A reader that is interrupted while
+/// it reads finds as much again when it goes on, and that is a little less than 64.
+const LEGACY_UNREAD: usize = 10_900;
 
 /// How a session ended.
 pub(crate) struct Ended {
