@@ -148,7 +148,9 @@ fn a_platform_that_is_slow_or_gone_is_told_and_one_that_comes_back_is_reached() 
         let (summary, events) = rig.end().await;
         assert!(summary.sessions >= 2);
         assert_eq!(of(&events, "session").len() as u64, summary.sessions);
-        assert_eq!(of(&events, "session")[0]["end"], "complete", "{events:?}");
+        // A call in the very moment in which the platform goes meets a closed pipe.
+        let end = &of(&events, "session")[0]["end"];
+        assert!(end == "complete" || end == "client_closed", "{events:?}");
         let absent =
             of(&events, "request").into_iter().find(|one| one["error.type"] == "platform_absent");
         assert!(absent.unwrap().get("connection.id").is_none());
