@@ -59,7 +59,7 @@ pub enum Pace {
     /// writes to it.
     Legacy,
     /// Many frames by one write, up to [`Limits::write_bytes`], and as much as the system keeps:
-    /// up to a third faster where much is sent to a peer without that flaw.
+    /// about twice as fast where much is sent to a peer without that flaw.
     Modern,
 }
 

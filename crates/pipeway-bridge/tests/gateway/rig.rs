@@ -129,6 +129,8 @@ pub struct Rig {
     handle: ShutdownHandle,
     pub running: JoinHandle<Summary>,
     lines: mpsc::Receiver<String>,
+    /// What was read of the lines before the end.
+    told: Vec<Value>,
     events: Sink,
 }
 
@@ -174,7 +176,7 @@ impl Rig {
         let connector = Connector::new(place.clone(), options, service).unwrap();
         connector.start();
         connector.ready().await.unwrap();
-        Rig { connector, place, callback, called, handle, running, lines, events }
+        Rig { connector, place, callback, called, handle, running, lines, told: Vec::new(), events }
     }
 
     /// Sends an activity as the platform does.
@@ -188,14 +190,30 @@ impl Rig {
         self.handle.order();
     }
 
+    /// Waits until an event of that kind was told.
+    pub async fn until_told(&mut self, kind: &str) {
+        loop {
+            self.read();
+            if !of(&self.told, kind).is_empty() {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn read(&mut self) {
+        let lines = self.lines.try_iter();
+        self.told.extend(lines.map(|line| serde_json::from_str::<Value>(&line).unwrap()));
+    }
+
     /// Stops everything; what the gateway has told.
-    pub async fn end(self) -> (Summary, Vec<Value>) {
+    pub async fn end(mut self) -> (Summary, Vec<Value>) {
         self.handle.order();
-        let summary = self.running.await.unwrap();
+        let summary = (&mut self.running).await.unwrap();
         self.connector.stop().await;
         self.events.flush();
-        let lines = self.lines.try_iter();
-        (summary, lines.map(|line| serde_json::from_str(&line).unwrap()).collect())
+        self.read();
+        (summary, self.told)
     }
 }
 
