@@ -169,10 +169,6 @@ fn a_call_over_real_pipes_takes_few_allocations_at_both_ends_together() {
 }
 
 #[test]
-#[cfg_attr(
-    windows,
-    ignore = "over named pipes 8.5 MB more are held after the second body; why is not known"
-)]
 fn the_memory_of_a_long_body_is_kept_for_the_next_one_and_let_go_after_a_second() {
     const LENGTH: usize = 40 << 20;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

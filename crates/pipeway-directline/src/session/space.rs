@@ -88,9 +88,11 @@ impl Space {
     fn begin_block(&mut self, connection: &Connection, expected: u64) -> bool {
         let whole = usize::try_from(expected).unwrap_or(usize::MAX);
         let wanted = whole.saturating_add(READ_MAX).min(BLOCK_MAX);
-        // One whose readers are done with it.
+        // One whose readers are done with it. How much of a body was read before its first block
+        // began differs, and so does what the last one of an equal body is to hold.
+        let least = whole.min(BLOCK_MAX);
         let is_free =
-            |(block, bytes): &mut (BytesMut, usize)| *bytes >= wanted && block.try_reclaim(*bytes);
+            |(block, bytes): &mut (BytesMut, usize)| *bytes >= least && block.try_reclaim(*bytes);
         let free = self.filled.iter_mut().position(is_free);
         let free = free.and_then(|at| self.filled.remove(at));
         self.block_bytes = free.as_ref().map_or(wanted, |(_, bytes)| *bytes);
@@ -281,6 +283,18 @@ mod tests {
         space.release(due);
         assert!(space.filled.is_empty());
         assert_eq!(space.due(), None);
+    }
+
+    #[test]
+    fn a_block_is_used_again_though_a_little_more_of_the_body_is_to_come() {
+        let mut space = Space::new();
+        for (length, kept) in [(8 << 20, 1), ((8 << 20) + 1000, 1), (9 << 20, 2)] {
+            let connection = expecting(length, Limits::agent());
+            space.make_room(&connection);
+            assert!(space.block.is_some() && space.room() >= length);
+            space.leave_block(&connection);
+            assert_eq!(space.filled.len(), kept, "{length}");
+        }
     }
 
     #[test]
