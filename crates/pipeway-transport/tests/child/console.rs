@@ -43,7 +43,22 @@ pub fn stand_in(role: &str) {
 }
 
 fn in_console(role: &str) -> (Child, Terminal) {
-    Child::in_terminal(&stand_in_for(role), TerminalSize::default()).unwrap()
+    // Wine 8 seldom (once in some hundreds of consoles, on a busy machine) makes none, with this
+    // code. Twice in a row would be more than that.
+    match Child::in_terminal(&stand_in_for(role), TerminalSize::default()) {
+        Err(error) if system_code(&error) == Some(INVALID_FUNCTION) => {
+            eprintln!("no console at first: {error}");
+            Child::in_terminal(&stand_in_for(role), TerminalSize::default()).unwrap()
+        }
+        started => started.unwrap(),
+    }
+}
+
+/// `ERROR_INVALID_FUNCTION`, as a result of COM.
+const INVALID_FUNCTION: i32 = 0x8007_0001_u32 as i32;
+
+fn system_code(error: &dyn std::error::Error) -> Option<i32> {
+    error.source()?.downcast_ref::<std::io::Error>()?.raw_os_error()
 }
 
 /// The text that is drawn, without the escape sequences that say where and how (CSI and OSC).
