@@ -43,8 +43,8 @@ pub fn stand_in(role: &str) {
 }
 
 fn in_console(role: &str) -> (Child, Terminal) {
-    // Wine 8 seldom (once in some hundreds of consoles, on a busy machine) makes none, with this
-    // code. Twice in a row would be more than that.
+    // Wine 8 was once seen to make none, with this code; why is not known, and it did not come again in
+    // 900 consoles. Twice in a row would be more than that.
     match Child::in_terminal(&stand_in_for(role), TerminalSize::default()) {
         Err(error) if system_code(&error) == Some(INVALID_FUNCTION) => {
             eprintln!("no console at first: {error}");
