@@ -229,6 +229,8 @@ impl Bridge {
                     .unwrap_or(u32::MAX)
                     .saturating_add(1),
                 half_close: config.half_close,
+                // What a link carries is another task's, of the runtime's.
+                own_thread: config.through.is_none(),
                 ..ListenOptions::default()
             },
         )?;
@@ -303,11 +305,10 @@ async fn accept(listener: &mut Listener, shared: &Arc<Shared>) -> std::convert::
                 let place = shared.enter(&peer);
                 match shared.protocol {
                     Protocol::Http => {
-                        // Boxed: the runtime moves what it is given more than once.
-                        tokio::spawn(Box::pin(Session::new(place, stream, peer).serve()));
+                        listener.spawn(Session::new(place, stream, peer).serve());
                     }
                     Protocol::Raw => {
-                        tokio::spawn(RawSession::new(place, stream, peer).serve());
+                        listener.spawn(RawSession::new(place, stream, peer).serve());
                     }
                 }
             }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpSocket;
 use tokio::time::{Instant, timeout_at};
 
 use crate::{Direction, Endpoint, Error, ErrorKind, HalfClose, Stream, sys};
@@ -87,7 +87,7 @@ pub async fn connect(endpoint: &Endpoint, options: &ConnectOptions) -> Result<St
                     if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
                 let stream = socket.connect(address).await?;
                 stream.set_nodelay(true)?;
-                Ok::<TcpStream, std::io::Error>(stream)
+                sys::connected_tcp(stream)
             };
             match timeout_at(deadline, connected).await {
                 Ok(Ok(stream)) => Ok(Stream::tcp(stream)),

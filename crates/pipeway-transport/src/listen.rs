@@ -28,6 +28,9 @@ pub struct ListenOptions {
     /// that of `local:NAME` always must. Otherwise it is enough that nobody else can replace the
     /// socket in it. Default: no.
     pub private_folder: bool,
+    /// Whether a named pipe's connections get a thread of their own, which reads and writes them
+    /// and runs what is [spawned](Listener::spawn). Has no meaning for sockets. Default: no.
+    pub own_thread: bool,
 }
 
 impl Default for ListenOptions {
@@ -39,6 +42,7 @@ impl Default for ListenOptions {
             max_instances: 10_000,
             half_close: HalfClose::Auto,
             private_folder: false,
+            own_thread: false,
         }
     }
 }
@@ -145,6 +149,26 @@ impl Listener {
             Inner::Local(listener) => listener.warnings(),
             Inner::Tcp(_) => &[],
         }
+    }
+
+    /// Runs a session, on a task of its own: on the listener's thread, if it has
+    /// [one](ListenOptions::own_thread), where nothing has to be handed from one thread to another
+    /// for what it reads, writes and connects to; else by tokio, whose runtime this must be called
+    /// in.
+    ///
+    /// On the listener's thread, tokio's timers and everything else of its are those of the runtime
+    /// that the listener was made in. A session whose `poll` panics ends.
+    pub fn spawn(&self, session: impl Future<Output = ()> + Send + 'static) {
+        // Boxed: the runtime moves what it is given more than once.
+        let session = Box::pin(session);
+        #[cfg(windows)]
+        if let Inner::Local(listener) = &self.inner
+            && let Some(worker) = listener.worker()
+        {
+            worker.spawn(session);
+            return;
+        }
+        tokio::spawn(session);
     }
 
     /// The next client. Cancel safe: a connection is either returned or left in the queue.

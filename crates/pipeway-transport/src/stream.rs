@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 #[cfg(feature = "link")]
 use crate::link::LinkStream;
@@ -24,7 +23,7 @@ pub struct Stream {
 #[derive(Debug)]
 enum Inner {
     Local(sys::LocalStream),
-    Tcp(TcpStream),
+    Tcp(sys::Tcp),
     /// Boxed: few streams go through a link, and each is as large as the largest.
     #[cfg(feature = "link")]
     Link(Box<LinkStream>),
@@ -46,8 +45,8 @@ impl Stream {
         Stream { inner: Inner::Local(stream) }
     }
 
-    pub(crate) fn tcp(stream: TcpStream) -> Self {
-        Stream { inner: Inner::Tcp(stream) }
+    pub(crate) fn tcp(stream: impl Into<sys::Tcp>) -> Self {
+        Stream { inner: Inner::Tcp(stream.into()) }
     }
 
     #[cfg(feature = "link")]
@@ -119,7 +118,7 @@ impl Stream {
     pub fn probe(&self) -> Probe {
         match &self.inner {
             Inner::Local(stream) => stream.probe(),
-            Inner::Tcp(stream) => probe_socket(socket2::SockRef::from(stream)),
+            Inner::Tcp(stream) => sys::probe_tcp(stream),
             #[cfg(feature = "link")]
             Inner::Link(stream) => stream.probe(),
         }
@@ -182,10 +181,7 @@ impl Stream {
     pub fn abort_on_close(&self) {
         match &self.inner {
             Inner::Local(_) => {}
-            Inner::Tcp(stream) => {
-                // Best effort: without it the close is an orderly one, which framing reveals.
-                let _ = socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
-            }
+            Inner::Tcp(stream) => sys::abort_tcp_on_close(stream),
             #[cfg(feature = "link")]
             Inner::Link(stream) => stream.abort(),
         }

@@ -28,3 +28,21 @@ pub(crate) use socket::{
     local_folder, resolve_local, share_port_rules,
 };
 pub(crate) use splice::{Socket, Splice};
+/// A TCP connection.
+pub(crate) use tokio::net::TcpStream as Tcp;
+
+/// One that was just connected.
+pub(crate) fn connected_tcp(stream: Tcp) -> std::io::Result<Tcp> {
+    Ok(stream)
+}
+
+/// What the other end of an idle one has done.
+pub(crate) fn probe_tcp(stream: &Tcp) -> crate::stream::Probe {
+    crate::stream::probe_socket(stream.into())
+}
+
+/// Makes its close a reset.
+pub(crate) fn abort_tcp_on_close(stream: &Tcp) {
+    // Best effort: without it the close is an orderly one, which framing reveals.
+    let _ = socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
+}

@@ -13,6 +13,7 @@ use windows_sys::Win32::Foundation::{
 
 use super::connect::pipe_name;
 use super::descriptor::Sid;
+use super::engine::Worker;
 use super::peer::{Client, Server};
 use super::pipe::{self, Instance};
 use super::security::{self, Rules};
@@ -44,6 +45,7 @@ pub(crate) struct LocalListener {
     waiting: Vec<Instance>,
     connected: VecDeque<Instance>,
     places: Arc<Places>,
+    worker: Option<Arc<Worker>>,
     instances_max: usize,
     waiting_wanted: usize,
 }
@@ -65,8 +67,17 @@ impl LocalListener {
         if pipe::exists(name) {
             return Err(taken(endpoint, name, &me));
         }
-        let first = Instance::create(name, true, &rules.descriptor, options.half_close)
-            .map_err(|error| create_error(endpoint, name, &me, error))?;
+        let worker = if options.own_thread {
+            Some(Worker::start().map_err(|error| {
+                Error::new(ErrorKind::Io, format!("{endpoint} can't have a thread of its own"))
+                    .source(error)
+            })?)
+        } else {
+            None
+        };
+        let first =
+            Instance::create(name, true, &rules.descriptor, options.half_close, worker.clone())
+                .map_err(|error| create_error(endpoint, name, &me, error))?;
         let applied = security::read_back(first.as_handle()).map_err(|error| {
             Error::new(
                 ErrorKind::Insecure,
@@ -94,6 +105,7 @@ impl LocalListener {
             waiting: vec![first],
             connected: VecDeque::new(),
             places: Arc::default(),
+            worker,
             instances_max,
             waiting_wanted: cores.clamp(INSTANCES_MIN, WAITING_MAX).min(instances_max),
         };
@@ -116,6 +128,11 @@ impl LocalListener {
             }
         })?;
         Ok(listener)
+    }
+
+    /// The thread that runs the sessions.
+    pub(crate) fn worker(&self) -> Option<&Arc<Worker>> {
+        self.worker.as_ref()
     }
 
     pub(crate) fn is_activated(&self) -> bool {
@@ -180,7 +197,13 @@ impl LocalListener {
 
     /// Another instance of the name.
     fn instance(&self) -> io::Result<Instance> {
-        Instance::create(&self.name, false, &self.rules.descriptor, self.half_close)
+        Instance::create(
+            &self.name,
+            false,
+            &self.rules.descriptor,
+            self.half_close,
+            self.worker.clone(),
+        )
     }
 
     /// Moves the instances that have got a client, and replaces those that can't get one.
@@ -373,7 +396,8 @@ mod tests {
         assert!(!pipe::exists(&name));
         let me = security::current_user().unwrap();
         let rules = security::rules(&Access::Owner, &me).unwrap();
-        let _instance = Instance::create(&name, true, &rules.descriptor, HalfClose::Auto).unwrap();
+        let _instance =
+            Instance::create(&name, true, &rules.descriptor, HalfClose::Auto, None).unwrap();
         assert!(pipe::exists(&name));
         let _pipe = Pipe::open(&name, HalfClose::Auto, Direction::Both).unwrap();
         assert!(pipe::exists(&name));
@@ -400,9 +424,14 @@ mod tests {
     #[ignore = "Wine does not enforce FILE_FLAG_FIRST_PIPE_INSTANCE"]
     async fn the_system_refuses_a_first_instance_of_a_taken_name() {
         let listener = bind(Access::Owner);
-        let error =
-            Instance::create(&listener.name, true, &listener.rules.descriptor, HalfClose::Auto)
-                .unwrap_err();
+        let error = Instance::create(
+            &listener.name,
+            true,
+            &listener.rules.descriptor,
+            HalfClose::Auto,
+            None,
+        )
+        .unwrap_err();
         assert!(is_code(&error, ERROR_ACCESS_DENIED), "{error}");
         let endpoint = listener.endpoint.clone();
         let error = create_error(&endpoint, &listener.name, &listener.me, error);
@@ -416,7 +445,7 @@ mod tests {
         let me = security::current_user().unwrap();
         let name = unique();
         let system_only = Descriptor::from_sddl(&format!("O:{me}G:{me}D:P(A;;FA;;;SY)")).unwrap();
-        let _instance = Instance::create(&name, true, &system_only, HalfClose::Auto).unwrap();
+        let _instance = Instance::create(&name, true, &system_only, HalfClose::Auto, None).unwrap();
         let error = Pipe::open(&name, HalfClose::Auto, Direction::Both).unwrap_err();
         assert!(is_code(&error, ERROR_ACCESS_DENIED), "{error}");
         let error = taken(&Endpoint::Pipe(name.clone()), &name, &me);
@@ -431,9 +460,11 @@ mod tests {
         let name = unique();
         let connect_only =
             Descriptor::from_sddl(&format!("O:{me}G:{me}D:P(A;;0x12019b;;;{me})")).unwrap();
-        let _instance = Instance::create(&name, true, &connect_only, HalfClose::Auto).unwrap();
+        let _instance =
+            Instance::create(&name, true, &connect_only, HalfClose::Auto, None).unwrap();
         Pipe::open(&name, HalfClose::Auto, Direction::Both).unwrap();
-        let error = Instance::create(&name, false, &connect_only, HalfClose::Auto).unwrap_err();
+        let error =
+            Instance::create(&name, false, &connect_only, HalfClose::Auto, None).unwrap_err();
         assert!(is_code(&error, ERROR_ACCESS_DENIED), "{error}");
     }
 

@@ -16,6 +16,7 @@ mod listen;
 mod peer;
 mod pipe;
 mod security;
+mod socket;
 mod splice;
 #[cfg(feature = "stdio")]
 pub(crate) mod stdio;
@@ -26,6 +27,7 @@ use crate::{Endpoint, Error, LocalName, Mode, PipeName};
 
 pub(crate) use connect::{check_local, connect_local};
 pub(crate) use listen::LocalListener;
+pub(crate) use socket::{Tcp, abort_tcp_on_close, connected_tcp, probe_tcp};
 pub(crate) use splice::{Socket, Splice};
 pub(crate) use stream::LocalStream;
 pub(crate) use tcp::{activated_tcp, is_socket_hung_up, share_port_rules};

@@ -30,7 +30,7 @@ use windows_sys::Win32::System::Pipes::{
 };
 
 use super::ending::Ending;
-use super::engine::{Handle, Operation, Phase, Read, Reader, Writer};
+use super::engine::{Handle, Operation, Phase, Read, Reader, Worker, Writer, poll_proceed};
 use super::security::{Descriptor, wide};
 use crate::stream::Probe;
 use crate::{Direction, HalfClose, PipeName};
@@ -65,6 +65,7 @@ impl Instance {
         first: bool,
         descriptor: &Descriptor,
         half_close: HalfClose,
+        worker: Option<Arc<Worker>>,
     ) -> io::Result<Instance> {
         let (kind, mode) = match half_close {
             // It is read by messages too: a read by bytes goes on beyond a message of no bytes as
@@ -89,7 +90,7 @@ impl Instance {
                 &raw const attributes,
             )
         };
-        let handle = Handle::new(owned(handle)?, kind.skips())?;
+        let handle = Handle::new(owned(handle)?, kind.skips(), worker)?;
         let operation = Operation::new(&handle);
         Ok(Instance { handle, operation, kind })
     }
@@ -195,7 +196,7 @@ impl Pipe {
         if kind != Kind::Bytes && direction != Direction::WriteOnly {
             read_by_messages(handle.as_handle())?;
         }
-        Ok(Pipe::new(Handle::new(handle, kind.skips())?, kind, direction))
+        Ok(Pipe::new(Handle::new(handle, kind.skips(), Worker::current())?, kind, direction))
     }
 
     fn new(handle: Arc<Handle>, kind: Kind, direction: Direction) -> Pipe {
@@ -311,6 +312,7 @@ impl Pipe {
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        ready!(poll_proceed(cx));
         let budget = ready!(coop::poll_proceed(cx));
         let written = ready!(self.writer.poll_write(cx, parts));
         budget.made_progress();
@@ -340,6 +342,7 @@ impl AsyncRead for Pipe {
         if this.ended.load(Ordering::Relaxed) || buf.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
+        ready!(poll_proceed(cx));
         let budget = ready!(coop::poll_proceed(cx));
         loop {
             match ready!(this.reader.poll_read(cx, buf)) {

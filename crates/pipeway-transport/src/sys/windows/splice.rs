@@ -3,12 +3,12 @@
 use std::io;
 use std::task::{Context, Poll};
 
-use tokio::net::TcpStream;
+use super::Tcp;
 
 /// A socket.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Socket<'a> {
-    Tcp(&'a TcpStream),
+    Tcp(&'a Tcp),
 }
 
 impl Socket<'_> {

@@ -9,8 +9,9 @@ use std::net::SocketAddr;
 use std::os::windows::io::AsRawSocket;
 
 use socket2::{SockRef, Socket};
-use tokio::net::TcpStream;
 use windows_sys::Win32::Networking::WinSock::{SO_EXCLUSIVEADDRUSE, SOL_SOCKET, setsockopt};
+
+use super::Tcp;
 
 /// Keeps other programs from listening on the same port beside us, which SO_REUSEADDR would let
 /// them do here. A port can be listened on again after its last listener ended without it.
@@ -32,7 +33,7 @@ pub(crate) fn share_port_rules(socket: &Socket) -> io::Result<()> {
 
 /// Whether the connection was reset. The system has no way to see that both halves were closed
 /// in order.
-pub(crate) fn is_socket_hung_up(socket: &TcpStream) -> bool {
+pub(crate) fn is_socket_hung_up(socket: &Tcp) -> bool {
     let mut byte = [MaybeUninit::uninit(); 1];
     match SockRef::from(socket).peek(&mut byte) {
         Ok(_) => false,

@@ -36,7 +36,7 @@ fn pair(access: u32) -> io::Result<(Pipe, OwnedHandle)> {
     // on purpose and which may have children all the same; remote clients are refused anyhow.
     let descriptor = Descriptor::from_sddl(&format!("D:P(A;;FA;;;{})", current_user()?))?;
     let name = unique();
-    let mut instance = Instance::create(&name, true, &descriptor, HalfClose::Auto)?;
+    let mut instance = Instance::create(&name, true, &descriptor, HalfClose::Auto, None)?;
     let path = wide(&name.path());
     // SAFETY: `path` is NUL-terminated and lives through the call; no attributes make a handle
     // that is not inherited.

@@ -6,12 +6,9 @@
 // A read is begun by the system's own call.
 #![allow(unsafe_code)]
 
-use std::os::windows::io::AsRawHandle;
-use std::ptr::null_mut;
 use std::sync::{Arc, Weak};
 
 use windows_sys::Win32::Foundation::ERROR_OPERATION_ABORTED;
-use windows_sys::Win32::Storage::FileSystem::ReadFile;
 
 use super::buffer::{Buffer, LARGE_BYTES, SMALL_BYTES};
 use super::operation::{Operation, Phase, State};
@@ -64,9 +61,7 @@ impl Drain {
             // SAFETY: the handle is open as long as `pipe`, whose reads these are; the memory is
             // that of the state's buffer.
             unsafe {
-                reads.start(state, |overlapped| {
-                    ReadFile(pipe.as_raw_handle(), at, bytes, null_mut(), overlapped)
-                });
+                reads.start(state, |overlapped| pipe.read(at, bytes, overlapped));
             }
         }
         if state.phase != Phase::InFlight && state.lets_go {

@@ -14,9 +14,13 @@ mod pool;
 mod read;
 #[cfg(test)]
 mod stress;
+mod worker;
 mod write;
 
 pub(super) use operation::{Operation, Phase};
 pub(super) use pool::Handle;
 pub(super) use read::{Read, Reader};
+#[cfg(test)]
+pub(super) use stress::live;
+pub(super) use worker::{Worker, poll_proceed, take_what_has_ended};
 pub(super) use write::Writer;

@@ -4,14 +4,11 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::windows::io::AsRawHandle;
-use std::ptr::null_mut;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::ReadBuf;
 use windows_sys::Win32::Foundation::ERROR_OPERATION_ABORTED;
-use windows_sys::Win32::Storage::FileSystem::ReadFile;
 
 use super::buffer::{Buffer, LARGE_BYTES, SMALL_BYTES};
 use super::drain::Drain;
@@ -101,6 +98,11 @@ impl Reader {
         }
     }
 
+    /// Whether the system has a read.
+    pub(in super::super) fn is_in_flight(&self) -> bool {
+        self.operation.lock().phase == Phase::InFlight
+    }
+
     /// Calls the reads off.
     pub(super) fn abandon(&self) {
         self.operation.abandon(&self.pipe);
@@ -122,12 +124,11 @@ impl Reader {
         }
         let buffer = state.buffer.get_or_insert_with(|| Buffer::take(self.wanted));
         let (at, bytes) = (buffer.pointer(), buffer.bytes() as u32);
-        let pipe = self.pipe.as_raw_handle();
+        let pipe = &self.pipe;
         // SAFETY: the handle is open, and that of the pipe that the operation is for; the memory is
         // that of the state's buffer, which is as large.
         unsafe {
-            self.operation
-                .start(state, |overlapped| ReadFile(pipe, at, bytes, null_mut(), overlapped));
+            self.operation.start(state, |overlapped| pipe.read(at, bytes, overlapped));
         }
         if state.phase == Phase::InFlight && state.has_large_buffer() && !state.watched {
             state.watched = true;

@@ -4,11 +4,13 @@
 use std::future::poll_fn;
 use std::io::IoSlice;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::sync::oneshot;
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
@@ -18,6 +20,7 @@ use super::super::security::{Descriptor, current_user};
 use super::buffer::{LARGE_BYTES, LIVE};
 use super::left;
 use super::pool::OPEN;
+use super::worker::Worker;
 use crate::{Direction, HalfClose, PipeName};
 
 /// How many operations there are, where nothing else is asked for.
@@ -202,8 +205,23 @@ async fn converse(pipe: Pipe, mut random: Random, way: Way, server: bool) -> Tol
     }
 }
 
-async fn conversation(name: PipeName, seed: u64) -> u64 {
+/// What `work` gives, run by the worker if there is one.
+async fn on<T: Send + 'static>(
+    worker: Option<Arc<Worker>>,
+    work: impl Future<Output = T> + Send + 'static,
+) -> T {
+    let Some(worker) = worker else { return work.await };
+    let (tell, told) = oneshot::channel();
+    worker.spawn(Box::pin(async move {
+        let _ = tell.send(work.await);
+    }));
+    told.await.expect("it ended before it was done")
+}
+
+/// Either end may have its operations taken by the worker, and be run by it.
+async fn conversation(name: PipeName, seed: u64, worker: Arc<Worker>) -> u64 {
     let mut random = Random(seed);
+    let [of_server, of_client] = [(); 2].map(|()| random.once_in(2).then(|| Arc::clone(&worker)));
     let half_close = if random.once_in(2) { HalfClose::Message } else { HalfClose::None };
     let way = match random.below(3) {
         // A pipe of bytes can't say that one direction has ended.
@@ -213,7 +231,8 @@ async fn conversation(name: PipeName, seed: u64) -> u64 {
     };
     let descriptor =
         Descriptor::from_sddl(&format!("D:P(A;;FA;;;{})", current_user().unwrap())).unwrap();
-    let mut instance = Instance::create(&name, true, &descriptor, half_close).unwrap();
+    let mut instance =
+        Instance::create(&name, true, &descriptor, half_close, of_server.clone()).unwrap();
     // A wait that is given up, and one for a client that never comes.
     let waits = random.once_in(2);
     if waits {
@@ -223,13 +242,14 @@ async fn conversation(name: PipeName, seed: u64) -> u64 {
     if random.once_in(16) {
         return 1;
     }
-    let client = Pipe::open(&name, HalfClose::Auto, Direction::Both).unwrap();
+    let opening = async move { Pipe::open(&name, HalfClose::Auto, Direction::Both) };
+    let client = on(of_client.clone(), opening).await.unwrap();
     poll_fn(|cx| instance.poll_connect(cx)).await.unwrap();
     let server = instance.into_pipe();
-    let (of_server, of_client) = (Random(random.next()), Random(random.next()));
+    let (seed_of_server, seed_of_client) = (Random(random.next()), Random(random.next()));
     let (server, client) = tokio::join!(
-        converse(server, of_server, way, true),
-        converse(client, of_client, way, false),
+        on(of_server, converse(server, seed_of_server, way, true)),
+        on(of_client, converse(client, seed_of_client, way, false)),
     );
     match way {
         Way::InOrder => {
@@ -258,7 +278,7 @@ pub(super) fn pair(half_close: HalfClose) -> (Pipe, Pipe) {
     let name: PipeName = format!("pipeway-engine-{}-{count}", std::process::id()).parse().unwrap();
     let descriptor =
         Descriptor::from_sddl(&format!("D:P(A;;FA;;;{})", current_user().unwrap())).unwrap();
-    let mut instance = Instance::create(&name, true, &descriptor, half_close).unwrap();
+    let mut instance = Instance::create(&name, true, &descriptor, half_close, None).unwrap();
     let client = Pipe::open(&name, HalfClose::Auto, Direction::Both).unwrap();
     let polled = instance.poll_connect(&mut Context::from_waker(Waker::noop()));
     assert!(polled.is_ready(), "its client is there");
@@ -275,7 +295,7 @@ pub(super) async fn fill(pipe: &mut Pipe) -> usize {
 
 /// Waits until so many buffers are in use, for less time than what is left of a pipe has: else that
 /// would hide two ends that wait for each other.
-pub(super) async fn live(count: usize) {
+pub(in super::super) async fn live(count: usize) {
     let reached = async {
         while LIVE.load(Ordering::Relaxed) != count {
             yield_now().await;
@@ -342,13 +362,18 @@ fn random_conversations_lose_no_byte_and_leave_nothing() {
     let seed = variable(SEED_VARIABLE).unwrap_or(moment);
     eprintln!("{SEED_VARIABLE}={seed}");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let worker = {
+        let _context = runtime.enter();
+        Worker::start().unwrap()
+    };
     let (mut done, mut conversations, mut before) = (0, 0, 0);
     let began = Instant::now();
     while done < operations {
         let batch = (0..AT_ONCE).map(|_| {
             conversations += 1;
             let name = format!("pipeway-stress-{}-{conversations}", std::process::id());
-            conversation(name.parse().unwrap(), seed.wrapping_add(conversations << 32))
+            let seed = seed.wrapping_add(conversations << 32);
+            conversation(name.parse().unwrap(), seed, Arc::clone(&worker))
         });
         let batch: Vec<_> = batch.collect();
         done += runtime.block_on(async {

@@ -4,12 +4,8 @@
 #![allow(unsafe_code)]
 
 use std::io::{self, IoSlice};
-use std::os::windows::io::AsRawHandle;
-use std::ptr::null_mut;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-
-use windows_sys::Win32::Storage::FileSystem::WriteFile;
 
 use super::buffer::{Buffer, LARGE_BYTES};
 use super::left::Left;
@@ -94,6 +90,11 @@ impl Writer {
         reader.abandon();
     }
 
+    /// Calls the writes off.
+    pub(in super::super) fn abandon(&self) {
+        self.operation.abandon(&self.pipe);
+    }
+
     fn write(&self, state: &mut State, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         if state.phase == Phase::InFlight {
             return Err(io::ErrorKind::WouldBlock.into());
@@ -102,13 +103,11 @@ impl Writer {
         let wanted: usize = parts.iter().map(|part| part.len()).sum();
         let buffer = state.buffer.insert(Buffer::take(wanted.min(WRITE_BYTES_MAX)));
         let count = buffer.fill(parts);
-        let (at, pipe) = (buffer.pointer().cast_const(), self.pipe.as_raw_handle());
+        let (at, pipe) = (buffer.pointer(), &self.pipe);
         // SAFETY: the handle is open, and that of the pipe that the operation is for; the memory is
         // that of the state's buffer, which has as much.
         unsafe {
-            self.operation.start(state, |overlapped| {
-                WriteFile(pipe, at, count as u32, null_mut(), overlapped)
-            });
+            self.operation.start(state, |overlapped| pipe.write(at, count as u32, overlapped));
         }
         // One that is still in flight counts as done, as a socket's: the next one tells.
         if state.phase == Phase::InFlight {
