@@ -161,14 +161,10 @@ impl Listener {
     pub fn spawn(&self, session: impl Future<Output = ()> + Send + 'static) {
         // Boxed: the runtime moves what it is given more than once.
         let session = Box::pin(session);
-        #[cfg(windows)]
-        if let Inner::Local(listener) = &self.inner
-            && let Some(worker) = listener.worker()
-        {
-            worker.spawn(session);
-            return;
+        match &self.inner {
+            Inner::Local(listener) => listener.spawn(session),
+            Inner::Tcp(_) => drop(tokio::spawn(session)),
         }
-        tokio::spawn(session);
     }
 
     /// The next client. Cancel safe: a connection is either returned or left in the queue.

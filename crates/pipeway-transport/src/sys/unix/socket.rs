@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use rustix::event::{PollFd, PollFlags};
@@ -141,6 +142,11 @@ impl LocalListener {
             access: options.access.clone(),
             file: Some(file),
         })
+    }
+
+    /// Runs a session.
+    pub(crate) fn spawn(&self, session: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        drop(tokio::spawn(session));
     }
 
     pub(crate) fn is_activated(&self) -> bool {

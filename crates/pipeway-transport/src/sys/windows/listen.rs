@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::windows::io::AsHandle;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -130,9 +131,12 @@ impl LocalListener {
         Ok(listener)
     }
 
-    /// The thread that runs the sessions.
-    pub(crate) fn worker(&self) -> Option<&Arc<Worker>> {
-        self.worker.as_ref()
+    /// Runs a session, on the listener's thread if it has one.
+    pub(crate) fn spawn(&self, session: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        match &self.worker {
+            Some(worker) => worker.spawn(session),
+            None => drop(tokio::spawn(session)),
+        }
     }
 
     pub(crate) fn is_activated(&self) -> bool {

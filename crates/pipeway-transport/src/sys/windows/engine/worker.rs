@@ -316,7 +316,7 @@ mod tests {
 
     use tokio::sync::oneshot;
     use tokio::task::yield_now;
-    use tokio::time::{sleep, timeout};
+    use tokio::time::timeout;
 
     use super::super::super::handles;
     use super::super::stress::LIMIT;
@@ -344,7 +344,8 @@ mod tests {
             tell.send(7).unwrap();
         });
         let name = on(&worker, async move {
-            sleep(Duration::from_millis(1)).await;
+            let moment = Duration::from_millis(1);
+            assert!(timeout(moment, std::future::pending::<()>()).await.is_err());
             ask.send(()).unwrap();
             assert_eq!(told.await, Ok(7));
             std::thread::current().name().map(str::to_owned)
