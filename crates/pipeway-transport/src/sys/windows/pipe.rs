@@ -162,7 +162,7 @@ enum Kind {
 }
 
 impl Kind {
-    /// Whether the thread pool is spared what ends at once. A read that ends at once with a part
+    /// Whether nobody is told of what ends at once. A read that ends at once with a part
     /// of a message is neither a success nor a failure to the system, which does not say whether
     /// that goes to the pool.
     fn skips(self) -> bool {

@@ -11,8 +11,8 @@ use std::sync::{Arc, Weak};
 use windows_sys::Win32::Foundation::ERROR_OPERATION_ABORTED;
 
 use super::buffer::{Buffer, LARGE_BYTES, SMALL_BYTES};
+use super::handle::Handle;
 use super::operation::{Operation, Phase, State};
-use super::pool::Handle;
 
 /// The most that is thrown away, in bytes: what the other end can have in flight, what the system
 /// holds for it (as much, as we make pipes), and the end of a direction.

@@ -9,9 +9,9 @@ use std::os::windows::io::AsHandle;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use super::handle::Handle;
 use super::look;
 use super::operation::{Operation, State};
-use super::pool::Handle;
 
 /// How long another end has to read what is left: 64 KiB at the most, as the rest is with the
 /// system by then. Whoever wants to give it longer waits until all is taken over, and drops then.

@@ -14,9 +14,9 @@ use windows_sys::Win32::System::Threading::{
     CreateThreadpoolTimer, PTP_CALLBACK_INSTANCE, PTP_TIMER, SetThreadpoolTimer,
 };
 
+use super::handle::Handle;
 use super::left;
 use super::operation::{Operation, Phase};
-use super::pool::Handle;
 
 /// From one look to the next. A read with a large buffer that a look finds as it was left is called
 /// off, to begin again with a small one: after twice this at the most, and after less where it is

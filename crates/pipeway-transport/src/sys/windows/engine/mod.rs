@@ -1,24 +1,25 @@
-//! Overlapped input and output on named pipes, of our own.
+//! Overlapped input and output on named pipes, and on TCP connections of a worker's.
 //!
 //! The system's thread pool calls us for what has ended, on any of its threads, and we wake the
-//! tasks. An [operation](operation) owns its memory until the system has given it back, so whoever
-//! waits for one may stop waiting at any time. docs/decisions/0011-pipe-engine.md says why it is
-//! made so.
+//! tasks; or a [worker](worker) takes it, whose thread runs the tasks too. An [operation](operation)
+//! owns its memory until the system has given it back, so whoever waits for one may stop waiting at
+//! any time. docs/decisions/0011-pipe-engine.md and 0014-sessions-on-windows.md say why it is made
+//! so.
 
 mod buffer;
 mod drain;
+mod handle;
 mod left;
 mod look;
 mod operation;
-mod pool;
 mod read;
 #[cfg(test)]
 mod stress;
 mod worker;
 mod write;
 
+pub(super) use handle::Handle;
 pub(super) use operation::{Operation, Phase};
-pub(super) use pool::Handle;
 pub(super) use read::{Read, Reader};
 #[cfg(test)]
 pub(super) use stress::live;

@@ -16,16 +16,16 @@ use windows_sys::core::BOOL;
 
 use super::buffer::Buffer;
 use super::drain::Drain;
+use super::handle::{Handle, Taker};
 use super::left::Left;
-use super::pool::{Handle, Pooled};
 
 /// A place for one operation after another: a pipe's reads, its writes, or its wait for a client.
 #[repr(C)]
 pub(in super::super) struct Operation {
     /// The first field: the system's pointer to it is one to the whole.
     overlapped: UnsafeCell<OVERLAPPED>,
-    /// The pipe's object of the pool, which stays open for as long as the system has an operation.
-    pooled: Arc<Pooled>,
+    /// Takes what has ended, and stays for as long as the system has an operation.
+    taker: Arc<Taker>,
     state: Mutex<State>,
 }
 
@@ -68,7 +68,7 @@ impl Operation {
     pub(in super::super) fn new(pipe: &Handle) -> Arc<Operation> {
         Arc::new(Operation {
             overlapped: UnsafeCell::default(),
-            pooled: pipe.pooled(),
+            taker: pipe.taker(),
             state: Mutex::new(State {
                 phase: Phase::Idle,
                 buffer: None,
@@ -100,15 +100,15 @@ impl Operation {
         assert_ne!(state.phase, Phase::InFlight, "one operation at a time");
         state.phase = Phase::InFlight;
         state.serial += 1;
-        // The system's own reference, given back with the pool's call, or here where none comes.
+        // The system's own reference, given back when it is taken, or here where nobody is told.
         let system = Arc::into_raw(Arc::clone(self));
         // From the pointer to the whole, which is what `complete` makes of it again.
         let overlapped = system.cast_mut().cast::<OVERLAPPED>();
         // SAFETY: it is the first field. No operation is in flight and the state is locked, so
         // nobody else has it.
         unsafe { *overlapped = OVERLAPPED::default() };
-        let skips = self.pooled.skips();
-        self.pooled.announce();
+        let skips = self.taker.skips();
+        self.taker.announce();
         if issue(overlapped) != 0 {
             if !skips {
                 return;
@@ -124,7 +124,7 @@ impl Operation {
             }
             state.end(Err(error));
         }
-        self.pooled.withdraw();
+        self.taker.withdraw();
         // SAFETY: from `into_raw` above; the system has not taken it over.
         drop(unsafe { Arc::from_raw(system) });
     }
@@ -133,7 +133,7 @@ impl Operation {
     ///
     /// # Safety
     ///
-    /// All came with a call of the pool's, for an operation that [`start`](Self::start) began.
+    /// All is what the taker was told, once, for an operation that [`start`](Self::start) began.
     pub(super) unsafe fn complete(overlapped: *mut OVERLAPPED, error: u32, count: usize) {
         // SAFETY: it points to the first field of an operation, whose reference of the system's is
         // ours now that the call came; one call comes for each.
@@ -155,7 +155,7 @@ impl Operation {
         }
     }
 
-    /// Calls it off, if it is in flight; it is over when the pool's call comes all the same.
+    /// Calls it off, if it is in flight; it is over when that is taken all the same.
     pub(super) fn cancel(&self, pipe: BorrowedHandle<'_>) {
         // SAFETY: the handle is open, and the pointer is only compared with what is in flight.
         unsafe { CancelIoEx(pipe.as_raw_handle(), self.overlapped.get()) };

@@ -12,9 +12,9 @@ use windows_sys::Win32::Foundation::ERROR_OPERATION_ABORTED;
 
 use super::buffer::{Buffer, LARGE_BYTES, SMALL_BYTES};
 use super::drain::Drain;
+use super::handle::Handle;
 use super::look;
 use super::operation::{Operation, Phase, State};
-use super::pool::Handle;
 
 /// What a read gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -18,8 +18,8 @@ use super::super::handles;
 use super::super::pipe::{Instance, Pipe};
 use super::super::security::{Descriptor, current_user};
 use super::buffer::{LARGE_BYTES, LIVE};
+use super::handle::OPEN;
 use super::left;
-use super::pool::OPEN;
 use super::worker::Worker;
 use crate::{Direction, HalfClose, PipeName};
 

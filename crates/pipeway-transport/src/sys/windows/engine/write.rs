@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::buffer::{Buffer, LARGE_BYTES};
+use super::handle::Handle;
 use super::left::Left;
 use super::operation::{Operation, Phase, State};
-use super::pool::Handle;
 use super::read::Reader;
 
 /// The most that one write takes over, in bytes.

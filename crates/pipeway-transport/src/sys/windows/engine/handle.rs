@@ -40,9 +40,9 @@ pub(super) static OPEN: AtomicUsize = AtomicUsize::new(0);
 /// An open pipe or socket, whose operations end by calls of the thread pool's or on a worker.
 #[derive(Debug)]
 pub(in super::super) struct Handle {
-    // Before the pool's object, which the system wants closed after it.
+    // Before the taker: the system wants the pool's object closed after it.
     file: File,
-    pooled: Arc<Pooled>,
+    taker: Arc<Taker>,
 }
 
 #[derive(Debug)]
@@ -63,11 +63,11 @@ impl Handle {
         skips: bool,
         worker: Option<Arc<Worker>>,
     ) -> io::Result<Arc<Handle>> {
-        let pooled = match worker {
-            Some(worker) => Pooled::of_worker(worker, pipe.as_handle(), skips)?,
-            None => Pooled::of_pool(pipe.as_handle(), skips)?,
+        let taker = match worker {
+            Some(worker) => Taker::of_worker(worker, pipe.as_handle(), skips)?,
+            None => Taker::of_pool(pipe.as_handle(), skips)?,
         };
-        Handle::set_up(File::Pipe(pipe), pooled)
+        Handle::set_up(File::Pipe(pipe), taker)
     }
 
     /// A socket's, on a worker, which is not told of what ends at once and well. The socket is the
@@ -83,16 +83,16 @@ impl Handle {
     ) -> io::Result<Arc<Handle>> {
         // SAFETY: a socket is a handle of the system's; it is open as long as the borrow.
         let file = unsafe { BorrowedHandle::borrow_raw(socket.as_raw_socket() as RawHandle) };
-        let pooled = Pooled::of_worker(worker, file, true)?;
-        Handle::set_up(File::Socket(socket), pooled)
+        let taker = Taker::of_worker(worker, file, true)?;
+        Handle::set_up(File::Socket(socket), taker)
     }
 
-    fn set_up(file: File, pooled: Pooled) -> io::Result<Arc<Handle>> {
+    fn set_up(file: File, taker: Taker) -> io::Result<Arc<Handle>> {
         let mut modes = FILE_SKIP_SET_EVENT_ON_HANDLE;
-        if pooled.skips {
+        if taker.skips {
             modes |= FILE_SKIP_COMPLETION_PORT_ON_SUCCESS;
         }
-        let handle = Handle { file, pooled: Arc::new(pooled) };
+        let handle = Handle { file, taker: Arc::new(taker) };
         // SAFETY: the handle is open.
         if unsafe { SetFileCompletionNotificationModes(handle.as_raw_handle(), modes as u8) } == 0 {
             return Err(io::Error::last_os_error());
@@ -176,9 +176,9 @@ impl Handle {
         }
     }
 
-    /// The pool's object, for a place of operations.
-    pub(super) fn pooled(&self) -> Arc<Pooled> {
-        Arc::clone(&self.pooled)
+    /// Who takes what has ended, for a place of operations.
+    pub(super) fn taker(&self) -> Arc<Taker> {
+        Arc::clone(&self.taker)
     }
 }
 
@@ -203,7 +203,7 @@ impl AsRawHandle for Handle {
 /// Who takes what has ended on a handle. It outlives the handle and its operations: each place of
 /// operations owns it too.
 #[derive(Debug)]
-pub(super) struct Pooled {
+pub(super) struct Taker {
     by: By,
     skips: bool,
 }
@@ -216,8 +216,8 @@ enum By {
     Worker(#[expect(dead_code, reason = "is held")] Arc<Worker>),
 }
 
-impl Pooled {
-    fn of_pool(file: BorrowedHandle<'_>, skips: bool) -> io::Result<Pooled> {
+impl Taker {
+    fn of_pool(file: BorrowedHandle<'_>, skips: bool) -> io::Result<Taker> {
         // SAFETY: the handle is open, and was made for overlapped operations; the call back takes
         // what the pool gives it, and wants nothing of ours.
         let object =
@@ -227,12 +227,12 @@ impl Pooled {
         }
         #[cfg(test)]
         OPEN.fetch_add(1, Ordering::Relaxed);
-        Ok(Pooled { by: By::Pool(object), skips })
+        Ok(Taker { by: By::Pool(object), skips })
     }
 
-    fn of_worker(worker: Arc<Worker>, file: BorrowedHandle<'_>, skips: bool) -> io::Result<Pooled> {
+    fn of_worker(worker: Arc<Worker>, file: BorrowedHandle<'_>, skips: bool) -> io::Result<Taker> {
         worker.bind(file)?;
-        Ok(Pooled { by: By::Worker(worker), skips })
+        Ok(Taker { by: By::Worker(worker), skips })
     }
 
     /// Whether nobody is told of what ends at once and well.
@@ -257,7 +257,7 @@ impl Pooled {
     }
 }
 
-impl Drop for Pooled {
+impl Drop for Taker {
     fn drop(&mut self) {
         if let By::Pool(object) = self.by {
             // SAFETY: it was opened in `of_pool`, and is closed this once. A place that has an
