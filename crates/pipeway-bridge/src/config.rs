@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pipeway_telemetry::Sink;
 use pipeway_transport::link::{Link, Opening};
-use pipeway_transport::{Access, ConnectOptions, Endpoint, HalfClose};
+use pipeway_transport::{Access, BusyPoll, ConnectOptions, Endpoint, HalfClose};
 
 /// One bridge: where it listens, what it connects to, and the rules between.
 #[derive(Clone, Debug)]
@@ -48,7 +48,8 @@ pub struct BridgeConfig {
     /// How long everything may take.
     pub timeouts: Timeouts,
     /// Whether a session that has its thread to itself looks for what comes next for up to 200 µs
-    /// before the thread sleeps; ever more seldom where that is in vain. Default: yes.
+    /// before the thread sleeps; ever more seldom where that is in vain. Default:
+    /// [as it pays](BusyPoll::PAYS) on this system, which is not on Windows.
     pub busy_poll: bool,
     /// Where events go.
     pub events: Sink,
@@ -72,7 +73,7 @@ impl BridgeConfig {
             policy: Policy::default(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
-            busy_poll: true,
+            busy_poll: BusyPoll::PAYS,
             events: Sink::disabled(),
         }
     }

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::sys;
+
 /// After how many vain times in a row the pause between two tries grows no more: 2 to the power of
 /// this, less one, is how many small turns are then passed over.
 const VAIN_MAX: u32 = 10;
@@ -38,6 +40,11 @@ pub struct BusyPoll {
 }
 
 impl BusyPoll {
+    /// Whether it is worth it on this system where nothing else is known: on Windows not. There each
+    /// look asks the system anew, which costs more under Wine than it spares, and real Windows was
+    /// not measured.
+    pub const PAYS: bool = sys::BUSY_POLL_PAYS;
+
     /// Looks for `window` at the most; zero is never. A turn that moved more than `small_bytes` is no
     /// part of a conversation: a large transfer keeps its thread awake by itself.
     pub const fn new(window: Duration, small_bytes: usize) -> Self {

@@ -221,7 +221,8 @@ struct TimeoutArgs {
     #[arg(long = "drain-timeout", value_name = "TIME", value_parser = value::<TimeOrZero>)]
     drain: Option<TimeOrZero>,
 
-    /// Look for a quick answer for up to 200 µs before sleeping: yes or no [default: yes]
+    /// Look for a quick answer for up to 200 µs before sleeping: yes or no [default: yes, on
+    /// Windows no]
     #[arg(long, value_name = "WHETHER", value_parser = value::<bool>)]
     busy_poll: Option<bool>,
 }

@@ -35,6 +35,9 @@ pub(crate) use tcp::{activated_tcp, is_socket_hung_up, share_port_rules};
 /// What a local endpoint is here.
 pub(crate) const LOCAL_MODE: Mode = Mode::NamedPipe;
 
+/// Each look for what has ended is a call of the system's.
+pub(crate) const BUSY_POLL_PAYS: bool = false;
+
 /// Handles have no limit that a process could raise.
 pub(crate) fn raise_file_limit() -> Option<u64> {
     None
