@@ -125,6 +125,8 @@ impl fmt::Display for Way {
 #[derive(Clone, Copy, Debug)]
 struct Sample {
     p50_us: f64,
+    /// The time of all, through how many there were.
+    mean_us: f64,
     p99_us: f64,
     /// Bytes a second.
     down: f64,
@@ -247,6 +249,7 @@ impl<'a> Run<'a> {
         let rate = |what| Ok(bytes as f64 / self.load(what, pipe, bytes)?.number("seconds")?);
         Ok(Sample {
             p50_us: get.number("p50_us")?,
+            mean_us: 1e6 * get.number("seconds")? / get.number("exchanges")?,
             p99_us: get.number("p99_us")?,
             down: rate("down").map_err(|error: String| format!("down: {error}"))?,
             up: rate("up").map_err(|error: String| format!("up: {error}"))?,

@@ -9,6 +9,7 @@ use super::{Options, Results, Sample, WAYS, Way};
 type Field = fn(&Sample) -> f64;
 
 const P50: Field = |sample| sample.p50_us;
+const MEAN: Field = |sample| sample.mean_us;
 const P99: Field = |sample| sample.p99_us;
 const DOWN: Field = |sample| sample.down / (1 << 20) as f64;
 const UP: Field = |sample| sample.up / (1 << 20) as f64;
@@ -32,9 +33,9 @@ pub fn markdown(options: &Options, version: &str, results: &Results) -> Result<S
         machine::load_average(),
     );
     out.push_str(
-        "\n| way | GET p50 µs | p99 µs | down MiB/s | up MiB/s | idle KiB a session \
-         | p50 / tokio's | down / threads' | up / threads' |\n\
-         |---|---:|---:|---:|---:|---:|---:|---:|---:|\n",
+        "\n| way | GET p50 µs | mean µs | p99 µs | down MiB/s | up MiB/s | idle KiB a session \
+         | p50 / tokio's | mean / tokio's | down / threads' | up / threads' |\n\
+         |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
     );
     for way in WAYS {
         let of = |way: Way, field: Field| {
@@ -43,11 +44,13 @@ pub fn markdown(options: &Options, version: &str, results: &Results) -> Result<S
         };
         let cells = [
             number(of(way, P50), 0),
+            number(of(way, MEAN), 0),
             number(of(way, P99), 0),
             number(of(way, DOWN), 0),
             number(of(way, UP), 0),
             number(of(way, IDLE), 1),
             number(of(way, P50) / of(Way::Runtime, P50), 2),
+            number(of(way, MEAN) / of(Way::Runtime, MEAN), 2),
             number(of(way, DOWN) / of(Way::Threads, DOWN), 2),
             number(of(way, UP) / of(Way::Threads, UP), 2),
         ];
@@ -67,6 +70,7 @@ mod tests {
         let mebi = (1 << 20) as f64;
         let sample = |p50_us, down, up| Sample {
             p50_us,
+            mean_us: 1.5 * p50_us,
             p99_us: 2.0 * p50_us,
             down: down * mebi,
             up: up * mebi,
@@ -78,7 +82,8 @@ mod tests {
             (Way::Threads, vec![sample(150.0, 100.0, 200.0)]),
         ];
         let report = markdown(&options, "wine", &results).unwrap();
-        let row = "| pipeway, raw | 100 | 200 | 300 | 100 | 2.0 | 0.50 | 3.00 | 0.50 |\n";
+        let row =
+            "| pipeway, raw | 100 | 150 | 200 | 300 | 100 | 2.0 | 0.50 | 0.50 | 3.00 | 0.50 |\n";
         assert!(report.contains(row), "{report}");
     }
 }
