@@ -25,8 +25,9 @@ use crate::shared::{Place, Stage};
 /// not lost with it.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// How long the client of a pipe may pause in sending before the pipe is closed on it.
-const QUIET: Duration = Duration::from_millis(250);
+/// How long the client of a pipe may pause in sending before the pipe is closed on it: longer than a
+/// busy system keeps one from its processor. One that reads to the end waits for so long.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// A connection that was idle for less is not looked at with a system call before it is used:
 /// had it been closed, the runtime would know.
