@@ -140,7 +140,9 @@ impl Shared {
             }
             // The stage's own waker is this task's, registered by the last look at it.
             let stage = self.stage();
-            if seen != Some(stage) {
+            // From the first order on it is looked at each time: the stage may be seen here before
+            // its waker was called, on another thread, and then that is used up.
+            if seen != Some(stage) || stage != Stage::Run {
                 seen = Some(stage);
                 if cut.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(None);
