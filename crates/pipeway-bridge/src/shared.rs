@@ -133,7 +133,7 @@ impl Shared {
         let mut stage_rx = self.stage_tx.subscribe();
         // An error is a bridge that is gone.
         let mut cut = pin!(stage_rx.wait_for(|stage| *stage == Stage::Cut));
-        let mut seen = None;
+        let mut is_heard = false;
         poll_fn(|cx| {
             if let Poll::Ready(output) = session.as_mut().poll(cx) {
                 return Poll::Ready(Some(output));
@@ -142,8 +142,8 @@ impl Shared {
             let stage = self.stage();
             // From the first order on it is looked at each time: the stage may be seen here before
             // its waker was called, on another thread, and then that is used up.
-            if seen != Some(stage) || stage != Stage::Run {
-                seen = Some(stage);
+            if !is_heard || stage != Stage::Run {
+                is_heard = true;
                 if cut.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(None);
                 }
