@@ -41,12 +41,10 @@ impl Accepted {
         if self.shared.stage() == Stage::Run { End::Complete } else { End::Drained }
     }
 
-    /// An event of this session.
-    pub(crate) fn event(&self, kind: EventKind) -> Event<'_> {
-        let mut event = Event::new(kind, &self.shared.name);
+    /// An event of this session, or of a request of it, that has reached the upstream or not.
+    pub(crate) fn event(&self, kind: EventKind, reached: bool) -> Event<'_> {
+        let mut event = Event::new(kind, self.shared.route(reached));
         event.connection = Some(self.id);
-        event.transport = Some(self.shared.transport.hop());
-        event.socket_activation = self.shared.is_activated;
         event.peer =
             PeerInfo { pid: self.peer.pid, uid: self.peer.uid, sid: self.peer.sid.as_deref() };
         event

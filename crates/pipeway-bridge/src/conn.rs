@@ -37,6 +37,10 @@ impl Conn {
         if self.ended {
             return Poll::Ready(Ok(0));
         }
+        if self.input.is_empty() {
+            // It takes no buffer to find that nothing has come.
+            ready!(self.stream.poll_read_ready(cx))?;
+        }
         let n = ready!(self.input.poll_fill(cx, &mut self.stream, expect, limit))?;
         self.received += n as u64;
         self.ended = n == 0;

@@ -34,9 +34,7 @@ pub(crate) struct Exchange {
     down_splicing: Splicing,
     /// The status of the final answer, once its head was read.
     pub(crate) status: Option<u16>,
-    /// When the first byte of an answer was read, where that is told.
-    pub(crate) answer_began: Option<Instant>,
-    has_answered: bool,
+    answer: Answer,
     /// The clock, where it was read just now.
     now: Option<Instant>,
     /// Whether the client's connection ends with this answer.
@@ -67,14 +65,21 @@ enum Down {
     Upgraded,
 }
 
+/// How far it is with the answer's first byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    NotBegun,
+    /// It was read, and the clock was not yet.
+    JustBegun,
+    Began(Instant),
+}
+
 /// What a session gives every exchange.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Frame<'a> {
     pub(crate) limits: &'a Limits,
     pub(crate) timeouts: &'a Timeouts,
     pub(crate) draining: bool,
-    /// Whether it is told when an answer began.
-    pub(crate) tells_times: bool,
 }
 
 /// How an exchange ended.
@@ -166,8 +171,7 @@ impl Exchange {
             answer_body: Body::of_request(Framing::Empty, 0),
             down_splicing: Splicing::default(),
             status: None,
-            answer_began: None,
-            has_answered: false,
+            answer: Answer::NotBegun,
             now: None,
             close: false,
             upstream_keeps: false,
@@ -196,6 +200,15 @@ impl Exchange {
     /// The space for heads, to be used again; what was not written is forgotten.
     pub(crate) fn into_space(self) -> (Outgoing, Outgoing) {
         (self.to_upstream.emptied(), self.to_client.emptied())
+    }
+
+    /// When the first byte of an answer was read; `now` stands for just now.
+    pub(crate) fn answer_began(&self, now: Instant) -> Option<Instant> {
+        match self.answer {
+            Answer::NotBegun => None,
+            Answer::JustBegun => Some(now),
+            Answer::Began(at) => Some(at),
+        }
     }
 
     /// Whether nothing of an answer has gone to the client, so that a refusal can.
@@ -247,6 +260,9 @@ impl Exchange {
             self.moved = moved;
             let now = self.now.take().unwrap_or_else(Instant::now);
             deadline.set_from(now, timeout);
+            if self.answer == Answer::JustBegun {
+                self.answer = Answer::Began(now);
+            }
         }
         if deadline.poll(cx).is_ready() {
             return Poll::Ready(Outcome::Failed(failure()));
@@ -510,9 +526,8 @@ impl Exchange {
             };
             match upstream.poll_fill(cx, expect, limit) {
                 Poll::Ready(Ok(n)) if n > 0 => {
-                    if !self.has_answered {
-                        self.has_answered = true;
-                        self.answer_began = frame.tells_times.then(Instant::now);
+                    if self.answer == Answer::NotBegun {
+                        self.answer = Answer::JustBegun;
                     }
                     self.turn.moved(n);
                     self.down_splicing.was_read(n);
@@ -536,7 +551,7 @@ impl Exchange {
         if self.down != Down::Head {
             return cut_short("upstream_closed");
         }
-        if self.has_answered {
+        if self.answer != Answer::NotBegun {
             Failure::upstream_closed("the service closed the connection in the head of its answer")
         } else {
             Failure::upstream_closed("the service closed the connection without an answer")

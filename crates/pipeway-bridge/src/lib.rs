@@ -48,6 +48,7 @@ mod pool;
 mod raw;
 mod relay;
 mod respond;
+mod routes;
 mod server;
 mod session;
 mod shared;

@@ -1,13 +1,17 @@
 //! What becomes of a link, told as events.
 
-use pipeway_telemetry::{Event, EventKind, Fault, LinkChange, LinkHop, Side, Sink};
+use std::sync::Arc;
+
+use pipeway_telemetry::{Event, EventKind, Fault, Hops, LinkChange, LinkHop, Route, Side, Sink};
 use pipeway_transport::Mode;
 use pipeway_transport::link::LinkState;
 
 /// Tells a change of the link `name`; that it is being started, or was stopped, is no event.
 pub fn tell_link(events: &Sink, name: &str, state: &LinkState) {
-    let mut event = Event::new(EventKind::LinkUp, "");
-    event.link = Some(LinkHop { name, mode: Mode::Stdio.as_str() });
+    let link = Some(LinkHop { name, mode: Mode::Stdio.as_str() });
+    // A link changes seldom.
+    let route = Arc::new(Route::new("", Hops { link, ..Hops::default() }));
+    let mut event = Event::new(EventKind::LinkUp, &route);
     match state {
         LinkState::Up(up) => {
             event.connect = Some(up.took);

@@ -146,9 +146,7 @@ impl RawSession {
         if !shared.events.is_enabled() {
             return;
         }
-        let mut event = self.accepted.event(EventKind::Session);
-        event.upstream = self.connected.then(|| shared.upstream.hop()).flatten();
-        event.link = self.connected.then(|| shared.upstream.link()).flatten();
+        let mut event = self.accepted.event(EventKind::Session, self.connected);
         event.bytes_received = self.client.received;
         event.bytes_sent = self.client.sent;
         event.total = Some(self.accepted.started.elapsed());

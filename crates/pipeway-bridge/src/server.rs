@@ -13,8 +13,9 @@ use crate::gateway::PipesFailure;
 use crate::head::RequestRules;
 use crate::policy::PolicyRules;
 use crate::raw::RawSession;
+use crate::routes::{HopText, Routes};
 use crate::session::Session;
-use crate::shared::{HopText, Setup, Shared, Stage};
+use crate::shared::{Setup, Shared, Stage};
 use crate::upstream::Upstream;
 use crate::{BridgeConfig, ConfigError, HostRule, Protocol, Shutdown};
 use pipeway_transport::Token;
@@ -234,17 +235,16 @@ impl Bridge {
                 ..ListenOptions::default()
             },
         )?;
+        let client = HopText::new(listener.mode(), listener.endpoint());
         let shared = Shared::new(Setup {
-            name: config.name,
+            routes: Routes::new(&config.name, client, listener.is_activated()),
             protocol: config.protocol,
             half_close: config.half_close,
             busy_poll: config.busy_poll,
             rules,
             limits: config.limits,
             timeouts: config.timeouts,
-            transport: HopText { mode: listener.mode(), endpoint: listener.endpoint().to_string() },
             upstream,
-            is_activated: listener.is_activated(),
             events: config.events,
         });
         Ok(Bridge { listener, shared: Arc::new(shared) })
@@ -314,8 +314,7 @@ async fn accept(listener: &mut Listener, shared: &Arc<Shared>) -> std::convert::
             }
             Err(error) => {
                 let rejected = error.kind() == ErrorKind::PeerRejected;
-                let mut event = Event::new(EventKind::AcceptError, &shared.name);
-                event.transport = Some(shared.transport.hop());
+                let mut event = Event::new(EventKind::AcceptError, shared.route(false));
                 event.error = Some(Fault {
                     kind: if rejected { "peer_rejected" } else { "accept_failed" },
                     side: if rejected { Side::Client } else { Side::Bridge },
@@ -330,10 +329,7 @@ async fn accept(listener: &mut Listener, shared: &Arc<Shared>) -> std::convert::
 }
 
 fn tell(shared: &Shared, kind: EventKind) {
-    let mut event = Event::new(kind, &shared.name);
-    event.transport = Some(shared.transport.hop());
-    event.socket_activation = shared.is_activated;
-    shared.events.emit(&event);
+    shared.events.emit(&Event::new(kind, shared.route(false)));
 }
 
 fn read_token(path: &Path) -> Result<Token, ConfigError> {

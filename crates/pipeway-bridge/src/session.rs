@@ -207,20 +207,22 @@ impl Session {
                     if input.len() >= max {
                         return Poll::Ready(Next::Refused(Box::new(head_too_large(max))));
                     }
-                } else {
-                    if shared.stage() != Stage::Run {
-                        return Poll::Ready(Next::Ended(End::Drained));
-                    }
-                    self.drop_closed_upstream(cx);
+                } else if shared.stage() != Stage::Run {
+                    return Poll::Ready(Next::Ended(End::Drained));
                 }
                 match self.client.poll_fill(cx, Expect::Little, max.saturating_add(1)) {
                     Poll::Ready(Ok(n)) if n > 0 => moved.read += n,
                     Poll::Ready(ended) => {
+                        // What is left to others must not be closed.
+                        self.drop_closed_upstream(cx);
                         let whole = ended.is_ok() && self.client.input.is_empty();
                         let end = if whole { End::Complete } else { End::ClientClosed };
                         return Poll::Ready(Next::Ended(end));
                     }
                     Poll::Pending => {
+                        if self.client.input.is_empty() {
+                            self.drop_closed_upstream(cx);
+                        }
                         if self.deadline.poll(cx).is_pending() {
                             return Poll::Pending;
                         }
@@ -299,7 +301,6 @@ impl Session {
                     limits: &shared.limits,
                     timeouts: &shared.timeouts,
                     draining: shared.stage() != Stage::Run,
-                    tells_times: shared.events.is_enabled(),
                 };
                 let polled = exchange.poll(cx, client, upstream, &frame, deadline);
                 *moved = Moved::until_now(client, upstream).since(before);
@@ -316,17 +317,17 @@ impl Session {
             }
             break outcome;
         };
+        let now = Instant::now();
         if let Some(current) = &mut self.current {
             current.status = exchange.status;
-            current.first_byte =
-                exchange.answer_began.map(|at| at.saturating_duration_since(current.started));
+            let began = exchange.answer_began(now);
+            current.first_byte = began.map(|at| at.saturating_duration_since(current.started));
         }
         let can_refuse = exchange.can_refuse();
         let request_done = exchange.is_request_done();
         (self.to_upstream, self.to_client) = exchange.into_space();
         match outcome {
             Outcome::Complete { client_keeps, upstream_keeps, unread } => {
-                let now = Instant::now();
                 self.waits_since = Some(now);
                 if upstream_keeps {
                     self.used = now;
@@ -540,12 +541,9 @@ impl Session {
         if !self.accepted.shared.events.is_enabled() {
             return;
         }
-        let mut event = self.accepted.event(current.kind);
+        let mut event = self.accepted.event(current.kind, current.has_upstream);
         event.request = Some(self.requests);
         event.trace = current.trace;
-        let upstream = &self.accepted.shared.upstream;
-        event.upstream = current.has_upstream.then(|| upstream.hop()).flatten();
-        event.link = current.has_upstream.then(|| upstream.link()).flatten();
         event.http = Some(Http {
             method: &self.text.method,
             target: &self.text.target,
@@ -569,10 +567,7 @@ impl Session {
         if !self.accepted.shared.events.is_enabled() {
             return;
         }
-        let mut event = self.accepted.event(EventKind::Session);
-        let upstream = &self.accepted.shared.upstream;
-        event.upstream = self.connected.then(|| upstream.hop()).flatten();
-        event.link = self.connected.then(|| upstream.link()).flatten();
+        let mut event = self.accepted.event(EventKind::Session, self.connected);
         event.bytes_received = self.client.received;
         event.bytes_sent = self.client.sent;
         event.total = Some(self.accepted.started.elapsed());

@@ -9,12 +9,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
-use pipeway_telemetry::Sink;
-use pipeway_transport::{HalfClose, Mode, Peer};
+use pipeway_telemetry::{Route, Sink};
+use pipeway_transport::{HalfClose, Peer};
 use tokio::sync::{Notify, watch};
 
 use crate::head::RequestRules;
 use crate::pool::Pool;
+use crate::routes::Routes;
 use crate::upstream::Upstream;
 use crate::{Limits, Protocol, Timeouts};
 
@@ -48,7 +49,6 @@ pub(crate) struct Shared {
 /// How a bridge was set up.
 #[derive(Debug)]
 pub(crate) struct Setup {
-    pub(crate) name: String,
     pub(crate) protocol: Protocol,
     pub(crate) half_close: HalfClose,
     pub(crate) rules: RequestRules,
@@ -56,8 +56,7 @@ pub(crate) struct Setup {
     pub(crate) timeouts: Timeouts,
     pub(crate) busy_poll: bool,
     pub(crate) upstream: Upstream,
-    pub(crate) transport: HopText,
-    pub(crate) is_activated: bool,
+    pub(crate) routes: Routes,
     pub(crate) events: Sink,
 }
 
@@ -66,19 +65,6 @@ impl Deref for Shared {
 
     fn deref(&self) -> &Setup {
         &self.setup
-    }
-}
-
-/// A hop as events tell it.
-#[derive(Clone, Debug)]
-pub(crate) struct HopText {
-    pub(crate) mode: Mode,
-    pub(crate) endpoint: String,
-}
-
-impl HopText {
-    pub(crate) fn hop(&self) -> pipeway_telemetry::Hop<'_> {
-        pipeway_telemetry::Hop { mode: self.mode.as_str(), endpoint: &self.endpoint }
     }
 }
 
@@ -94,7 +80,7 @@ impl Shared {
     pub(crate) fn new(setup: Setup) -> Self {
         let peers = setup.limits.max_sessions_per_peer.map(|_| Mutex::default());
         // What a connection costs at the other side of a link, that side knows.
-        let is_pooled = setup.protocol == Protocol::Http && setup.upstream.link().is_none();
+        let is_pooled = setup.protocol == Protocol::Http && !setup.upstream.is_through_link();
         let patience = if is_pooled { setup.timeouts.upstream_idle } else { Duration::ZERO };
         Shared {
             pool: Pool::new(patience),
@@ -151,6 +137,11 @@ impl Shared {
             Poll::Pending
         })
         .await
+    }
+
+    /// The way of what has reached the upstream, or has not.
+    pub(crate) fn route(&self, reached: bool) -> &Arc<Route> {
+        if reached { self.routes.to(|| self.upstream.text()) } else { self.routes.nowhere() }
     }
 
     pub(crate) fn active(&self) -> usize {

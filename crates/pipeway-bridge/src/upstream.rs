@@ -3,11 +3,10 @@
 use std::pin::Pin;
 use std::sync::OnceLock;
 
-use pipeway_telemetry::{Hop, LinkHop};
 use pipeway_transport::link::{FIRST_MAX, Link, Opening};
-use pipeway_transport::{ConnectOptions, Endpoint, Error, Mode, Stream, connect};
+use pipeway_transport::{ConnectOptions, Endpoint, Error, Stream, connect};
 
-use crate::shared::HopText;
+use crate::routes::{HopText, UpstreamText};
 
 /// What a bridge connects to on its clients' behalf, and how.
 #[derive(Debug)]
@@ -30,9 +29,8 @@ impl Upstream {
     /// is an error now, not at each session.
     pub(crate) fn new(endpoint: &Endpoint, options: ConnectOptions) -> Result<Self, Error> {
         let endpoint = options.check(endpoint)?;
-        let mode = endpoint.mode().expect("a resolved endpoint has a mode");
-        let hop = HopText { mode, endpoint: endpoint.to_string() };
-        Ok(Upstream { way: Way::Here { endpoint, options }, hop: hop.into() })
+        let hop = HopText::of(&endpoint).into();
+        Ok(Upstream { way: Way::Here { endpoint, options }, hop })
     }
 
     /// An upstream at the other side of `link`.
@@ -71,29 +69,24 @@ impl Upstream {
             Way::Here { endpoint, options } => connect(endpoint, options).await,
             Way::Through { link, opening } => {
                 let stream = link.connect_with(opening, first).await?;
-                self.hop.get_or_init(|| HopText {
-                    mode: stream.mode(),
-                    endpoint: stream
-                        .server_endpoint()
-                        .map_or_else(String::new, |endpoint| endpoint.to_string()),
-                });
+                if let Some(endpoint) = stream.server_endpoint() {
+                    self.hop.get_or_init(|| HopText::new(stream.mode(), &endpoint));
+                }
                 Ok(stream)
             }
         }
     }
 
-    /// The upstream's side, as events tell it; known once there was a connection.
-    pub(crate) fn hop(&self) -> Option<Hop<'_>> {
-        self.hop.get().map(HopText::hop)
+    /// As events tell it; known once there was a connection.
+    pub(crate) fn text(&self) -> Option<UpstreamText<'_>> {
+        let link = match &self.way {
+            Way::Here { .. } => None,
+            Way::Through { link, .. } => Some(link.name()),
+        };
+        self.hop.get().map(|hop| UpstreamText { hop, link })
     }
 
-    /// The link, as events tell it.
-    pub(crate) fn link(&self) -> Option<LinkHop<'_>> {
-        match &self.way {
-            Way::Here { .. } => None,
-            Way::Through { link, .. } => {
-                Some(LinkHop { name: link.name(), mode: Mode::Stdio.as_str() })
-            }
-        }
+    pub(crate) fn is_through_link(&self) -> bool {
+        matches!(self.way, Way::Through { .. })
     }
 }

@@ -1,8 +1,9 @@
 //! What is told of a session or a request.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::TraceContext;
+use crate::{Route, TraceContext};
 
 /// A set of words that stand in lines.
 macro_rules! words {
@@ -34,8 +35,8 @@ pub struct Event<'a> {
     pub kind: EventKind,
     /// When, if whoever tells it knows that already: it was just now. Without it the clock is read.
     pub at: Option<Instant>,
-    /// The bridge's name; empty where the event is not of one bridge.
-    pub bridge: &'a str,
+    /// The way that it is told of.
+    pub route: &'a Arc<Route>,
     /// The session's number, unique in this process.
     pub connection: Option<u64>,
     /// The request's number in its session, from 1.
@@ -44,16 +45,8 @@ pub struct Event<'a> {
     pub trace: Option<TraceContext>,
     /// Which way a gateway's request went.
     pub direction: Option<Direction>,
-    /// The client's side, as observed.
-    pub transport: Option<Hop<'a>>,
-    /// The upstream's side, as observed; absent if no connection was made.
-    pub upstream: Option<Hop<'a>>,
-    /// The link that leads to the upstream, where there is one.
-    pub link: Option<LinkHop<'a>>,
     /// What became of the link, in its own events.
     pub link_change: Option<LinkChange<'a>>,
-    /// Whether the listener was handed over by the service manager.
-    pub socket_activation: bool,
     /// The HTTP part.
     pub http: Option<Http<'a>>,
     /// Bytes received from the client, heads included.
@@ -76,20 +69,16 @@ pub struct Event<'a> {
 
 impl<'a> Event<'a> {
     /// An event of `kind` with everything else absent.
-    pub fn new(kind: EventKind, bridge: &'a str) -> Self {
+    pub fn new(kind: EventKind, route: &'a Arc<Route>) -> Self {
         Event {
             kind,
             at: None,
-            bridge,
+            route,
             connection: None,
             request: None,
             trace: None,
             direction: None,
-            transport: None,
-            upstream: None,
-            link: None,
             link_change: None,
-            socket_activation: false,
             http: None,
             bytes_received: 0,
             bytes_sent: 0,

@@ -52,6 +52,11 @@ impl<'a> Object<'a> {
         this
     }
 
+    /// Fields of an object that others open and close; each begins with a comma.
+    pub(crate) fn part(out: &'a mut [u8]) -> Self {
+        Object { out, end: 0 }
+    }
+
     /// A known word, which needs no escapes.
     #[inline(always)]
     pub(crate) fn word(&mut self, field: Field, word: &str) {
@@ -96,14 +101,9 @@ impl<'a> Object<'a> {
         self.put(fields);
     }
 
-    /// Where the next field begins.
+    /// How many bytes were written.
     pub(crate) fn end(&self) -> usize {
         self.end
-    }
-
-    /// What was written since `start`.
-    pub(crate) fn since(&self, start: usize) -> &[u8] {
-        &self.out[start..self.end]
     }
 
     /// Ends the object, and returns how long it is, in bytes.

@@ -17,14 +17,12 @@ pub(crate) struct LineWriter {
     /// Distinguishes this process's connections from those of others.
     process: u32,
     clock: Clock,
-    /// Of the line before, since the next one mostly says the same.
-    way: Way,
 }
 
 impl LineWriter {
     pub(crate) fn new(options: SinkOptions) -> Self {
         let process = trace::random() as u32;
-        LineWriter { options, process, clock: Clock::default(), way: Way::default() }
+        LineWriter { options, process, clock: Clock::default() }
     }
 
     /// Writes a line to the start of `out`, without a newline, and returns its length. There is
@@ -33,9 +31,7 @@ impl LineWriter {
         let time = self.clock.text(told.time);
         let mut line = Object::open(out, field!("time"), |out| out.put(time));
         line.word(field!("event"), event.kind.as_str());
-        if !event.bridge.is_empty() {
-            line.string(field!("bridge"), event.bridge.as_bytes());
-        }
+        line.again(event.route.bridge());
         if let Some(connection) = event.connection {
             let id = connection_id(self.process, connection);
             line.string_with(field!("connection.id"), |out| out.hex(&id));
@@ -54,7 +50,7 @@ impl LineWriter {
         if let Some(direction) = event.direction {
             line.word(field!("direction"), direction.as_str());
         }
-        self.way.write(&mut line, event);
+        line.again(event.route.hops());
         if let Some(change) = &event.link_change {
             line.integer(field!("link.attempt"), u64::from(change.attempt));
             if let Some(guest) = change.guest {
@@ -98,66 +94,6 @@ impl LineWriter {
             line.integer(field!("events.dropped"), dropped);
         }
         line.close()
-    }
-}
-
-/// The way of a request, as the last line told it.
-#[derive(Debug, Default)]
-struct Way {
-    transport: Option<[String; 2]>,
-    socket_activation: bool,
-    upstream: Option<[String; 2]>,
-    link: Option<[String; 2]>,
-    /// The same as fields.
-    fields: Vec<u8>,
-}
-
-impl Way {
-    fn write(&mut self, line: &mut Object<'_>, event: &Event<'_>) {
-        if self.is_of(event) {
-            return line.again(&self.fields);
-        }
-        let start = line.end();
-        write_way(line, event);
-        let pair = |[one, other]: [&str; 2]| [one.to_owned(), other.to_owned()];
-        self.transport = event.transport.map(|hop| pair([hop.mode, hop.endpoint]));
-        self.socket_activation = event.socket_activation;
-        self.upstream = event.upstream.map(|hop| pair([hop.mode, hop.endpoint]));
-        self.link = event.link.map(|link| pair([link.name, link.mode]));
-        self.fields.clear();
-        self.fields.extend_from_slice(line.since(start));
-    }
-
-    fn is_of(&self, event: &Event<'_>) -> bool {
-        fn same(known: Option<&[String; 2]>, told: Option<[&str; 2]>) -> bool {
-            match (known, told) {
-                (Some(known), Some(told)) => known[0] == told[0] && known[1] == told[1],
-                (None, None) => true,
-                _ => false,
-            }
-        }
-        same(self.transport.as_ref(), event.transport.map(|hop| [hop.mode, hop.endpoint]))
-            && self.socket_activation == event.socket_activation
-            && same(self.upstream.as_ref(), event.upstream.map(|hop| [hop.mode, hop.endpoint]))
-            && same(self.link.as_ref(), event.link.map(|link| [link.name, link.mode]))
-    }
-}
-
-fn write_way(line: &mut Object<'_>, event: &Event<'_>) {
-    if let Some(hop) = &event.transport {
-        line.string(field!("transport.mode"), hop.mode.as_bytes());
-        line.string(field!("transport.endpoint"), hop.endpoint.as_bytes());
-    }
-    if event.socket_activation {
-        line.truth(field!("transport.socket_activation"));
-    }
-    if let Some(hop) = &event.upstream {
-        line.string(field!("upstream.mode"), hop.mode.as_bytes());
-        line.string(field!("upstream.endpoint"), hop.endpoint.as_bytes());
-    }
-    if let Some(link) = &event.link {
-        line.string(field!("link.name"), link.name.as_bytes());
-        line.string(field!("link.mode"), link.mode.as_bytes());
     }
 }
 

@@ -15,6 +15,7 @@ mod jsonl;
 mod record;
 mod redact;
 mod repeats;
+mod route;
 mod sink;
 mod sys;
 mod telling;
@@ -26,5 +27,6 @@ pub use event::{
 };
 pub use file::FileOptions;
 pub use json::MAX_VALUE_BYTES;
+pub use route::{Hops, Route};
 pub use sink::{FLUSH_DEADLINE, Sink, SinkOptions};
 pub use trace::TraceContext;

@@ -1,8 +1,9 @@
 //! Identical errors are counted, not repeated.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::{Event, EventKind, Fault, Side};
+use crate::{Event, EventKind, Fault, Route, Side};
 
 /// One line in this time for each bridge, kind and error.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -18,7 +19,7 @@ pub(crate) struct Repeats {
 
 #[derive(Debug)]
 struct Entry {
-    bridge: String,
+    route: Arc<Route>,
     kind: EventKind,
     error: String,
     side: Option<Side>,
@@ -46,7 +47,9 @@ impl Repeats {
     pub(crate) fn admit(&mut self, event: &Event<'_>, now: Instant) -> (Verdict, u64) {
         let error = event.error.map_or("", |fault| fault.kind);
         let known = self.entries.iter_mut().find(|entry| {
-            entry.kind == event.kind && entry.bridge == event.bridge && entry.error == error
+            entry.kind == event.kind
+                && entry.route.bridge() == event.route.bridge()
+                && entry.error == error
         });
         if let Some(entry) = known {
             if now.saturating_duration_since(entry.told) < INTERVAL {
@@ -62,7 +65,7 @@ impl Repeats {
             forgotten = self.entries.swap_remove(oldest.expect("there are entries")).left_out;
         }
         self.entries.push(Entry {
-            bridge: event.bridge.to_owned(),
+            route: Arc::clone(event.route),
             kind: event.kind,
             error: error.to_owned(),
             side: event.error.map(|fault| fault.side),
@@ -78,7 +81,7 @@ impl Repeats {
         for entry in &mut self.entries {
             let left_out = std::mem::take(&mut entry.left_out);
             if left_out > 0 {
-                let mut event = Event::new(entry.kind, &entry.bridge);
+                let mut event = Event::new(entry.kind, &entry.route);
                 event.error = entry.side.map(|side| Fault { kind: &entry.error, side });
                 tell(&event, left_out - 1);
             }
@@ -89,9 +92,14 @@ impl Repeats {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Hops;
 
-    fn failure<'a>(bridge: &'a str, kind: &'a str) -> Event<'a> {
-        let mut event = Event::new(EventKind::AcceptError, bridge);
+    fn route(bridge: &str) -> Arc<Route> {
+        Arc::new(Route::new(bridge, Hops::default()))
+    }
+
+    fn failure<'a>(route: &'a Arc<Route>, kind: &'a str) -> Event<'a> {
+        let mut event = Event::new(EventKind::AcceptError, route);
         event.error = Some(Fault { kind, side: Side::Bridge });
         event
     }
@@ -100,7 +108,8 @@ mod tests {
     fn identical_errors_within_a_second_are_counted() {
         let mut repeats = Repeats::default();
         let start = Instant::now();
-        let event = failure("a", "too_many_files");
+        let a = route("a");
+        let event = failure(&a, "too_many_files");
         assert_eq!(repeats.admit(&event, start), (Verdict::Tell { repeated: 0 }, 0));
         for millis in [1, 500, 999] {
             let now = start + Duration::from_millis(millis);
@@ -116,7 +125,8 @@ mod tests {
     fn other_bridges_and_other_errors_are_told() {
         let mut repeats = Repeats::default();
         let now = Instant::now();
-        for event in [failure("a", "x"), failure("b", "x"), failure("a", "y")] {
+        let [a, b] = ["a", "b"].map(route);
+        for event in [failure(&a, "x"), failure(&b, "x"), failure(&a, "y")] {
             assert_eq!(repeats.admit(&event, now), (Verdict::Tell { repeated: 0 }, 0));
         }
     }
@@ -125,27 +135,29 @@ mod tests {
     fn what_was_left_out_is_settled_once() {
         let mut repeats = Repeats::default();
         let now = Instant::now();
+        let a = route("a");
         for _ in 0..4 {
-            repeats.admit(&failure("a", "x"), now);
+            repeats.admit(&failure(&a, "x"), now);
         }
         let mut told = Vec::new();
         for _ in 0..2 {
-            repeats.settle(|event, repeated| told.push((event.bridge.to_owned(), repeated)));
+            repeats.settle(|event, repeated| told.push((Arc::clone(event.route), repeated)));
         }
-        assert_eq!(told, [("a".to_owned(), 2)]);
+        assert!(matches!(told.as_slice(), [(told, 2)] if Arc::ptr_eq(told, &a)));
     }
 
     #[test]
     fn the_number_of_entries_is_bounded_and_what_is_forgotten_is_counted() {
         let mut repeats = Repeats::default();
         let now = Instant::now();
-        repeats.admit(&failure("a", "first"), now);
-        repeats.admit(&failure("a", "first"), now);
+        let a = route("a");
+        repeats.admit(&failure(&a, "first"), now);
+        repeats.admit(&failure(&a, "first"), now);
         let later = now + Duration::from_millis(1);
         let mut forgotten = 0;
         for number in 0..1000 {
-            let name = number.to_string();
-            forgotten += repeats.admit(&failure(&name, "x"), later).1;
+            let route = route(&number.to_string());
+            forgotten += repeats.admit(&failure(&route, "x"), later).1;
         }
         assert_eq!(repeats.entries.len(), MAX_ENTRIES);
         assert_eq!(forgotten, 1);

@@ -5,11 +5,11 @@ use std::io::{self, ErrorKind, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::Event;
 use crate::file::RotatingFile;
 use crate::jsonl::{LineWriter, MAX_LINE_BYTES};
 use crate::record::{self, Told};
 use crate::telling::{Take, Telling};
+use crate::{Event, Route};
 
 /// What may wait to be written. As much again may be in the writer's hands.
 pub(crate) const MAX_PENDING_BYTES: usize = 4 << 20;
@@ -24,6 +24,10 @@ const WAKE_BYTES: usize = 64 << 10;
 
 /// So much of lines is written at once.
 pub(crate) const WRITE_BYTES: usize = 64 << 10;
+
+/// An event's route is looked for among so many of those that were named last; one that is not
+/// among them stands there twice.
+const ROUTES_SEARCHED: usize = 64;
 
 /// What the buffers keep when there is nothing to do.
 const IDLE_BYTES: usize = 64 << 10;
@@ -53,9 +57,19 @@ struct State {
 /// Events that wait.
 #[derive(Debug)]
 pub(crate) struct Records {
-    bytes: Vec<u8>,
+    batch: Batch,
     /// How many lines writing lost.
     lost: u64,
+}
+
+/// Events that are handed to the writer together.
+#[derive(Debug)]
+struct Batch {
+    records: Vec<u8>,
+    /// The routes that the records name.
+    routes: Vec<Arc<Route>>,
+    /// How much memory the routes take at most, in bytes.
+    routes_size: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,11 +91,61 @@ pub(crate) enum Output {
 impl Take for Records {
     #[inline]
     fn take(&mut self, event: &Event<'_>, told: &Told) -> bool {
-        record::write(&mut self.bytes, MAX_PENDING_BYTES, event, told)
+        self.batch.take(event, told)
     }
 
     fn lost(&self) -> u64 {
         self.lost
+    }
+}
+
+impl Batch {
+    fn new() -> Self {
+        let records = Vec::with_capacity(IDLE_BYTES);
+        Batch { records, routes: Vec::new(), routes_size: 0 }
+    }
+
+    #[inline]
+    fn take(&mut self, event: &Event<'_>, told: &Told) -> bool {
+        let is_it = |route: &Arc<Route>| Arc::ptr_eq(route, event.route);
+        let searched = self.routes.len().saturating_sub(ROUTES_SEARCHED);
+        let known = self.routes[searched..].iter().rposition(is_it);
+        let route = match known {
+            Some(at) => searched + at,
+            None => {
+                let size = event.route.size() + size_of::<Arc<Route>>();
+                if self.records.len() + self.routes_size + size > MAX_PENDING_BYTES {
+                    return false;
+                }
+                self.routes_size += size;
+                self.routes.push(Arc::clone(event.route));
+                self.routes.len() - 1
+            }
+        };
+        // A route takes more than a byte, so there are fewer than `MAX_PENDING_BYTES`.
+        record::write(
+            &mut self.records,
+            MAX_PENDING_BYTES - self.routes_size,
+            event,
+            told,
+            route as u32,
+        )
+    }
+
+    fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    fn clear(&mut self) {
+        self.records.clear();
+        self.routes.clear();
+        self.routes_size = 0;
+    }
+
+    /// Gives back what it needs only while there is much to do.
+    fn shrink(&mut self) {
+        self.records.shrink_to(IDLE_BYTES);
+        self.routes.shrink_to(ROUTES_SEARCHED);
     }
 }
 
@@ -91,7 +155,7 @@ impl Queue {
         let queue = Arc::new(Queue {
             state: Mutex::new(State {
                 telling: Telling::default(),
-                pending: Records { bytes: Vec::with_capacity(IDLE_BYTES), lost: 0 },
+                pending: Records { batch: Batch::new(), lost: 0 },
                 writer: Writer::Awake,
                 taken: 0,
                 done: 0,
@@ -115,8 +179,8 @@ impl Queue {
         let State { telling, pending, .. } = &mut *state;
         let result = lend(telling, pending);
         let wake = match state.writer {
-            Writer::Asleep => !state.pending.bytes.is_empty(),
-            Writer::Lingering => state.pending.bytes.len() >= WAKE_BYTES,
+            Writer::Asleep => !state.pending.batch.is_empty(),
+            Writer::Lingering => state.pending.batch.records.len() >= WAKE_BYTES,
             Writer::Awake => false,
         };
         if wake {
@@ -132,7 +196,7 @@ impl Queue {
     pub(crate) fn flush(&self, deadline: Duration) -> bool {
         let start = Instant::now();
         let mut state = lock(&self.state);
-        let until = state.taken + u64::from(!state.pending.bytes.is_empty());
+        let until = state.taken + u64::from(!state.pending.batch.is_empty());
         state.flushing += 1;
         self.work.notify_one();
         while state.done < until {
@@ -152,27 +216,27 @@ impl Queue {
 
     fn run(&self, mut output: Output, lines: LineWriter) {
         let mut text = Text::new(lines);
-        let mut batch = Vec::with_capacity(IDLE_BYTES);
+        let mut batch = Batch::new();
         let mut told = false;
         let mut state = lock(&self.state);
         loop {
-            while state.pending.bytes.is_empty() {
+            while state.pending.batch.is_empty() {
                 if state.closed {
                     return;
                 }
-                batch.shrink_to(IDLE_BYTES);
-                state.pending.bytes.shrink_to(IDLE_BYTES);
+                batch.shrink();
+                state.pending.batch.shrink();
                 state.writer = Writer::Asleep;
                 state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
             state.writer = Writer::Awake;
-            std::mem::swap(&mut state.pending.bytes, &mut batch);
+            std::mem::swap(&mut state.pending.batch, &mut batch);
             state.taken += 1;
             drop(state);
 
             let mut lost = 0;
-            let mut records = batch.as_slice();
-            while let Some(lines) = text.fill(&mut records) {
+            let mut records = batch.records.as_slice();
+            while let Some(lines) = text.fill(&mut records, &batch.routes) {
                 if let Err(failed) = output.write(lines) {
                     lost += failed.lines;
                     if !std::mem::replace(&mut told, true) {
@@ -186,7 +250,10 @@ impl Queue {
             state.pending.lost += lost;
             state.done += 1;
             self.progress.notify_all();
-            if !state.closed && state.flushing == 0 && state.pending.bytes.len() < WAKE_BYTES {
+            if !state.closed
+                && state.flushing == 0
+                && state.pending.batch.records.len() < WAKE_BYTES
+            {
                 state.writer = Writer::Lingering;
                 let waited = self.work.wait_timeout(state, LINGER);
                 state = waited.unwrap_or_else(PoisonError::into_inner).0;
@@ -208,10 +275,10 @@ impl Text {
     }
 
     /// The lines of the next records, which are taken off; `None` where there are none.
-    fn fill(&mut self, records: &mut &[u8]) -> Option<&[u8]> {
+    fn fill<'a>(&mut self, records: &mut &'a [u8], routes: &'a [Arc<Route>]) -> Option<&[u8]> {
         let mut end = 0;
         while end < WRITE_BYTES && !records.is_empty() {
-            let (event, told) = record::read(records);
+            let (event, told) = record::read(records, routes);
             end += self.lines.write(&mut self.bytes[end..], &event, &told);
             self.bytes[end] = b'\n';
             end += 1;

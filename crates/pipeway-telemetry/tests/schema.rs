@@ -3,11 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a helper of tests that panics fails its test")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use pipeway_telemetry::{
-    Direction, End, Event, EventKind, Fault, Hop, Http, LinkChange, LinkHop, MAX_VALUE_BYTES,
-    PeerInfo, Side, Sink, SinkOptions, TraceContext,
+    Direction, End, Event, EventKind, Fault, Hop, Hops, Http, LinkChange, LinkHop, MAX_VALUE_BYTES,
+    PeerInfo, Route, Side, Sink, SinkOptions, TraceContext,
 };
 use serde_json::Value;
 
@@ -69,21 +70,38 @@ fn is_of_type(value: &Value, kind: &str) -> bool {
     }
 }
 
+const LINK_HOP: LinkHop<'static> = LinkHop { name: "dev", mode: "stdio" };
+
+const ALL_HOPS: Hops<'static> = Hops {
+    transport: Some(Hop { mode: "named_pipe", endpoint: r"\\.\pipe\api" }),
+    socket_activation: true,
+    upstream: Some(Hop { mode: "tcp", endpoint: "tcp:127.0.0.1:3000" }),
+    link: Some(LINK_HOP),
+};
+
+static BARE: LazyLock<Arc<Route>> = LazyLock::new(|| route("api", Hops::default()));
+static WHOLE: LazyLock<Arc<Route>> =
+    LazyLock::new(|| route("api", Hops { link: None, ..ALL_HOPS }));
+static THROUGH_LINK: LazyLock<Arc<Route>> = LazyLock::new(|| route("api", ALL_HOPS));
+static LINK: LazyLock<Arc<Route>> =
+    LazyLock::new(|| route("", Hops { link: Some(LINK_HOP), ..Hops::default() }));
+
+fn route(bridge: &str, hops: Hops<'_>) -> Arc<Route> {
+    Arc::new(Route::new(bridge, hops))
+}
+
 /// An event with everything in it that a line of its kind may hold.
 fn full(kind: EventKind) -> Event<'static> {
     if matches!(kind, EventKind::LinkUp | EventKind::LinkDown) {
         return full_of_link(kind);
     }
-    let mut event = Event::new(kind, "api");
-    event.transport = Some(Hop { mode: "named_pipe", endpoint: r"\\.\pipe\api" });
-    event.upstream = Some(Hop { mode: "tcp", endpoint: "tcp:127.0.0.1:3000" });
-    event.socket_activation = true;
+    let is_of_client = matches!(kind, EventKind::Session | EventKind::Request | EventKind::Upgrade);
+    let mut event = Event::new(kind, if is_of_client { &THROUGH_LINK } else { &WHOLE });
     event.error = Some(Fault { kind: "upstream_closed", side: Side::Upstream });
     if kind == EventKind::Stop {
         event.end = Some(End::Drained);
     }
-    if matches!(kind, EventKind::Session | EventKind::Request | EventKind::Upgrade) {
-        event.link = Some(LinkHop { name: "dev", mode: "stdio" });
+    if is_of_client {
         event.connection = Some(7);
         event.http = Some(Http {
             method: "PROPFIND",
@@ -133,10 +151,9 @@ fn full_of_link(kind: EventKind) -> Event<'static> {
 /// An event as empty as it gets.
 fn empty(kind: EventKind) -> Event<'static> {
     if !matches!(kind, EventKind::LinkUp | EventKind::LinkDown) {
-        return Event::new(kind, "api");
+        return Event::new(kind, &BARE);
     }
-    let mut event = Event::new(kind, "");
-    event.link = Some(LinkHop { name: "dev", mode: "stdio" });
+    let mut event = Event::new(kind, &LINK);
     event.link_change = Some(LinkChange::default());
     event
 }

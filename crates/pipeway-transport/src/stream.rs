@@ -124,6 +124,23 @@ impl Stream {
         }
     }
 
+    /// Waits until there may be something to read, or the end; without a buffer to read it into,
+    /// and for less than a read in vain. Where the system can't tell (a named pipe, a link) it is
+    /// ready at once. Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// If the runtime is shutting down.
+    #[inline]
+    pub fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.inner {
+            Inner::Local(stream) => stream.poll_read_ready(cx),
+            Inner::Tcp(stream) => stream.poll_read_ready(cx),
+            #[cfg(feature = "link")]
+            Inner::Link(_) => Poll::Ready(Ok(())),
+        }
+    }
+
     /// After the end of the stream was read: whether the other end is gone altogether, rather
     /// than having closed its sending half only. TCP can't tell the two apart before a write
     /// fails, so there it is `false` unless the connection was reset.

@@ -9,11 +9,11 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use pipeway_telemetry::{Hop, LinkHop};
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::respond::{Kind, Refusal};
+use crate::routes::UpstreamText;
 use crate::upstream::Upstream;
 
 /// The HTTP agent, and the connections to it that wait for the next request.
@@ -151,14 +151,9 @@ impl Agent {
         }
     }
 
-    /// The agent's side, as events tell it; known once there was a connection.
-    pub(super) fn hop(&self) -> Option<Hop<'_>> {
-        self.upstream.hop()
-    }
-
-    /// The link, as events tell it.
-    pub(super) fn link(&self) -> Option<LinkHop<'_>> {
-        self.upstream.link()
+    /// As events tell it; known once there was a connection.
+    pub(super) fn text(&self) -> Option<UpstreamText<'_>> {
+        self.upstream.text()
     }
 }
 

@@ -19,10 +19,11 @@ use super::callback::Callback;
 use super::config::GatewayConfig;
 use super::origins::Origins;
 use super::service::Front;
-use super::shared::{Hops, Setup, Shared, hop_of};
+use super::shared::{Setup, Shared, Ways};
 use super::telling;
+use crate::routes::{HopText, Routes};
 use crate::server::{BindError, Summary};
-use crate::shared::{HopText, Stage};
+use crate::shared::Stage;
 use crate::upstream::Upstream;
 use crate::{ConfigError, Shutdown};
 
@@ -132,10 +133,11 @@ impl Gateway {
         let origins = Origins::new(stem.clone(), default).map_err(|error| {
             ConfigError::new(format!("the system gives no random bytes: {error}"))
         })?;
-        let hops = Hops {
-            incoming: hop_of(config.pipe.incoming()),
-            outgoing: hop_of(config.pipe.outgoing()),
-            callback: HopText { mode: listener.mode(), endpoint: listener.endpoint().to_string() },
+        let callback = HopText::new(listener.mode(), listener.endpoint());
+        let ways = Ways {
+            activities: Routes::new(&config.name, HopText::of(config.pipe.incoming()), false),
+            calls: Routes::new(&config.name, callback, false),
+            outgoing: HopText::of(config.pipe.outgoing()),
         };
         let timeouts = config.timeouts;
         let shared = Arc::new(Shared::new(Setup {
@@ -144,7 +146,7 @@ impl Gateway {
             origins,
             limits: config.limits,
             timeouts,
-            hops,
+            ways,
             events: config.events,
         }));
         let (begun_tx, begun_rx) = oneshot::channel();

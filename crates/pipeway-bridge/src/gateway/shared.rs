@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pipeway_telemetry::Sink;
-use pipeway_transport::Endpoint;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
@@ -12,7 +11,8 @@ use super::agent::Agent;
 use super::budget::Budget;
 use super::config::{GatewayLimits, GatewayTimeouts};
 use super::origins::Origins;
-use crate::shared::{HopText, Stage};
+use crate::routes::{HopText, Routes};
+use crate::shared::Stage;
 
 /// What the parts of a gateway have in common: how it was set up, how far it is in its life, and
 /// what runs.
@@ -24,7 +24,7 @@ pub(super) struct Shared {
     pub(super) budget: Budget,
     pub(super) limits: GatewayLimits,
     pub(super) timeouts: GatewayTimeouts,
-    pub(super) hops: Hops,
+    pub(super) ways: Ways,
     pub(super) events: Sink,
     stage_tx: watch::Sender<Stage>,
     active: AtomicUsize,
@@ -34,15 +34,15 @@ pub(super) struct Shared {
     session: Mutex<Option<Arc<PipeSession>>>,
 }
 
-/// Both ends of a gateway, as events tell them.
+/// Both ways through a gateway, as events tell them.
 #[derive(Debug)]
-pub(super) struct Hops {
-    /// The pipe that activities come from.
-    pub(super) incoming: HopText,
+pub(super) struct Ways {
+    /// From the pipe that activities come from to the agent.
+    pub(super) activities: Routes,
+    /// From where the agent calls back.
+    pub(super) calls: Routes,
     /// The pipe that calls go to.
     pub(super) outgoing: HopText,
-    /// Where the agent calls back.
-    pub(super) callback: HopText,
 }
 
 /// A session of the pipes.
@@ -68,13 +68,13 @@ pub(super) struct Setup {
     pub(super) origins: Origins,
     pub(super) limits: GatewayLimits,
     pub(super) timeouts: GatewayTimeouts,
-    pub(super) hops: Hops,
+    pub(super) ways: Ways,
     pub(super) events: Sink,
 }
 
 impl Shared {
     pub(super) fn new(setup: Setup) -> Self {
-        let Setup { name, agent, origins, limits, timeouts, hops, events } = setup;
+        let Setup { name, agent, origins, limits, timeouts, ways, events } = setup;
         Shared {
             name,
             agent,
@@ -82,7 +82,7 @@ impl Shared {
             budget: Budget::new(limits.pipe.memory_bytes_max),
             limits,
             timeouts,
-            hops,
+            ways,
             events,
             stage_tx: watch::Sender::new(Stage::Run),
             active: AtomicUsize::new(0),
@@ -166,12 +166,6 @@ impl Drop for Running {
         self.0.active.fetch_sub(1, Ordering::AcqRel);
         self.0.ended.notify_one();
     }
-}
-
-/// An endpoint as events tell it; one that is resolved has a mode.
-pub(super) fn hop_of(endpoint: &Endpoint) -> HopText {
-    let mode = endpoint.mode().expect("a resolved endpoint has a mode");
-    HopText { mode, endpoint: endpoint.to_string() }
 }
 
 /// How long ago that was, where it was.

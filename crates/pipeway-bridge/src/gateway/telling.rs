@@ -5,11 +5,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use pipeway_directline::{Error, ErrorKind, Refusal as PipeRefusal};
-use pipeway_telemetry::{Direction, End, Event, EventKind, Fault, Http, Side, TraceContext};
+use pipeway_telemetry::{Direction, End, Event, EventKind, Fault, Http, Route, Side, TraceContext};
 use tokio::time::Instant;
 
 use super::shared::{PipeSession, Shared};
 use crate::respond::{Kind, Refusal};
+use crate::routes::UpstreamText;
 use crate::shared::Stage;
 
 /// What is told of a request when it has ended, however that was.
@@ -86,6 +87,17 @@ impl Telling {
         self.outcome = Some(Outcome { status, fault: Some(refusal.kind) });
     }
 
+    fn route(&self) -> &Arc<Route> {
+        let Shared { ways, agent, .. } = &*self.shared;
+        let outgoing = || Some(UpstreamText { hop: &ways.outgoing, link: None });
+        match (self.direction, self.reached) {
+            (Direction::ToAgent, true) => ways.activities.to(|| agent.text()),
+            (Direction::ToAgent, false) => ways.activities.nowhere(),
+            (Direction::ToPlatform, true) => ways.calls.to(outgoing),
+            (Direction::ToPlatform, false) => ways.calls.nowhere(),
+        }
+    }
+
     fn end(&self) -> End {
         let is_running = self.shared.stage() == Stage::Run;
         match self.outcome {
@@ -117,20 +129,11 @@ impl Drop for Telling {
         if !shared.events.is_enabled() {
             return;
         }
-        let mut event = Event::new(EventKind::Request, &shared.name);
+        let mut event = Event::new(EventKind::Request, self.route());
         event.connection = self.session.as_ref().map(|session| session.id);
         event.request = self.session.as_ref().map(|session| session.next_request());
         event.trace = Some(self.trace);
         event.direction = Some(self.direction);
-        let (client, upstream) = match self.direction {
-            Direction::ToAgent => (&shared.hops.incoming, shared.agent.hop()),
-            Direction::ToPlatform => (&shared.hops.callback, Some(shared.hops.outgoing.hop())),
-        };
-        event.transport = Some(client.hop());
-        event.upstream = upstream.filter(|_| self.reached);
-        if self.direction == Direction::ToAgent && self.reached {
-            event.link = shared.agent.link();
-        }
         let end = self.end();
         event.http = Some(Http {
             method: &self.method,
@@ -154,17 +157,14 @@ impl Drop for Telling {
 
 /// Tells the start or the stop of a gateway.
 pub(super) fn life(shared: &Shared, kind: EventKind) {
-    let mut event = Event::new(kind, &shared.name);
-    event.transport = Some(shared.hops.incoming.hop());
-    shared.events.emit(&event);
+    shared.events.emit(&Event::new(kind, shared.ways.activities.nowhere()));
 }
 
 /// Tells a session of the pipes that has ended.
 pub(super) fn session(shared: &Shared, error: Option<&Error>, lasted: Duration) {
     let Some(session) = shared.end_session() else { return };
-    let mut event = Event::new(EventKind::Session, &shared.name);
+    let mut event = Event::new(EventKind::Session, shared.ways.activities.nowhere());
     event.connection = Some(session.id);
-    event.transport = Some(shared.hops.incoming.hop());
     event.bytes_received = session.received.load(Ordering::Relaxed);
     event.bytes_sent = session.sent.load(Ordering::Relaxed);
     event.total = Some(lasted);
@@ -195,8 +195,7 @@ fn fault_of(kind: ErrorKind) -> (End, &'static str) {
 
 /// Tells that the pipes could not be made, or accepted from.
 pub(super) fn accept_error(shared: &Shared) {
-    let mut event = Event::new(EventKind::AcceptError, &shared.name);
-    event.transport = Some(shared.hops.incoming.hop());
+    let mut event = Event::new(EventKind::AcceptError, shared.ways.activities.nowhere());
     event.error = Some(Fault { kind: "accept_failed", side: Side::Bridge });
     shared.events.emit(&event);
 }

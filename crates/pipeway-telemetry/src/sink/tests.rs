@@ -1,17 +1,21 @@
-use std::io::Write;
+use std::io::{BufRead, Write};
+use std::sync::LazyLock;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Instant;
 
 use super::*;
-use crate::{EventKind, Fault, Hop, Http, LinkHop, PeerInfo, Side, TraceContext};
+use crate::{EventKind, Fault, Hop, Hops, Http, LinkHop, PeerInfo, Route, Side, TraceContext};
 use serde_json::Value;
 use tempfile::TempDir;
 
 /// Far beyond what any of these tests needs.
 const WATCHDOG: Duration = Duration::from_secs(60);
 
+/// A bridge's, of which nothing else is known.
+static ROUTE: LazyLock<Arc<Route>> = LazyLock::new(|| Arc::new(Route::new("api", Hops::default())));
+
 fn event(number: u64) -> Event<'static> {
-    let mut event = Event::new(EventKind::Session, "api");
+    let mut event = Event::new(EventKind::Session, &ROUTE);
     event.bytes_sent = number;
     event
 }
@@ -108,11 +112,14 @@ fn a_writer_that_stands_still_bounds_memory_and_the_loss_is_told() {
     sink.emit(&event(0));
     entered_rx.recv_timeout(WATCHDOG).unwrap();
     let line = "x".repeat(crate::MAX_VALUE_BYTES);
-    let mut big = event(1);
-    big.bridge = &line;
     let emitted = 2 * crate::writer::MAX_PENDING_BYTES / line.len();
-    for _ in 0..emitted {
-        sink.emit(&big);
+    for number in 0..emitted {
+        if number % 2 == 0 {
+            sink.emit(&Event { http: Some(http(&line)), ..event(1) });
+        } else {
+            let route = Arc::new(Route::new(&line, Hops::default()));
+            sink.emit(&Event { route: &route, ..event(1) });
+        }
     }
     let dropped = sink.dropped();
     assert!(dropped > 0);
@@ -138,6 +145,32 @@ fn a_writer_that_stands_still_bounds_memory_and_the_loss_is_told() {
     assert_eq!(line.get("events.dropped"), None);
     leave_tx.send(Ok(())).unwrap();
     assert!(sink.flush());
+}
+
+#[test]
+fn events_of_many_routes_are_told_each_of_its_own() {
+    let (sink, entered_rx, leave_tx) = gated();
+    sink.emit(&event(0));
+    entered_rx.recv_timeout(WATCHDOG).unwrap();
+    let routes: Vec<Arc<Route>> = (0..100)
+        .map(|number| Arc::new(Route::new(&format!("bridge{number}"), Hops::default())))
+        .collect();
+    // More than are looked for, forwards and backwards, and each twice in a row.
+    let order = || (0..100).chain((0..100).rev()).flat_map(|number| [number; 2]);
+    for number in order() {
+        sink.emit(&Event { route: &routes[number], ..event(number as u64) });
+    }
+    drop(routes);
+    leave_tx.send(Ok(())).unwrap();
+    let batch = entered_rx.recv_timeout(WATCHDOG).unwrap();
+    let lines: Vec<Value> =
+        batch.lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
+    assert_eq!(lines.len(), 400);
+    for (line, number) in lines.iter().zip(order()) {
+        assert_eq!(line["bridge"], format!("bridge{number}"));
+        assert_eq!(line["bytes.sent"], number);
+    }
+    leave_tx.send(Ok(())).unwrap();
 }
 
 #[test]
@@ -207,7 +240,7 @@ fn a_full_channel_and_one_without_a_reader_drop_and_count() {
 #[test]
 fn repeated_accept_errors_are_one_line_and_the_rest_is_told_at_the_flush() {
     let (sink, line_rx) = Sink::channel(100, SinkOptions::default());
-    let mut failure = Event::new(EventKind::AcceptError, "api");
+    let mut failure = Event::new(EventKind::AcceptError, &ROUTE);
     failure.error = Some(Fault { kind: "too_many_files", side: Side::Bridge });
     let start = Instant::now();
     for _ in 0..50 {
@@ -289,10 +322,11 @@ fn the_ids_join_the_events_of_one_session() {
 #[test]
 fn a_line_holds_the_longest_values_in_its_bound() {
     let worst = "\u{1}".repeat(2 * crate::MAX_VALUE_BYTES);
-    let hop = crate::Hop { mode: &worst, endpoint: &worst };
-    let mut event = Event::new(EventKind::Upgrade, &worst);
-    event.transport = Some(hop);
-    event.upstream = Some(hop);
+    let hop = Some(Hop { mode: &worst, endpoint: &worst });
+    let link = Some(LinkHop { name: &worst, mode: &worst });
+    let hops = Hops { transport: hop, upstream: hop, link, socket_activation: true };
+    let route = Arc::new(Route::new(&worst, hops));
+    let mut event = Event::new(EventKind::Upgrade, &route);
     let target = format!("/{worst}?{worst}");
     event.http = Some(Http {
         method: &worst,
@@ -321,8 +355,9 @@ fn each_line_tells_its_own_way_whatever_the_last_one_told() {
     for transport in hops {
         for upstream in hops {
             for (link, activated) in [(links[0], true), (links[1], false)] {
-                let told =
-                    Event { transport, upstream, link, socket_activation: activated, ..event(1) };
+                let hops = Hops { transport, upstream, link, socket_activation: activated };
+                let route = Arc::new(Route::new("api", hops));
+                let told = Event { route: &route, ..event(1) };
                 for _ in 0..2 {
                     sink.emit(&told);
                     let line = line_rx.try_recv().unwrap();

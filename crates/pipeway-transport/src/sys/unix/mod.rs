@@ -15,6 +15,7 @@ mod lock;
 #[cfg(any(feature = "stdio", feature = "link"))]
 mod one_way;
 mod pages;
+mod prompt;
 mod socket;
 mod splice;
 #[cfg(feature = "stdio")]
@@ -28,24 +29,25 @@ pub(crate) use socket::{
     local_folder, resolve_local, share_port_rules,
 };
 pub(crate) use splice::{Socket, Splice};
+
 /// A TCP connection.
-pub(crate) use tokio::net::TcpStream as Tcp;
+pub(crate) type Tcp = prompt::Prompt<tokio::net::TcpStream>;
 
 /// As measured on Linux.
 pub(crate) const BUSY_POLL_PAYS: bool = true;
 
 /// One that was just connected.
-pub(crate) fn connected_tcp(stream: Tcp) -> std::io::Result<Tcp> {
-    Ok(stream)
+pub(crate) fn connected_tcp(stream: tokio::net::TcpStream) -> std::io::Result<Tcp> {
+    Ok(stream.into())
 }
 
 /// What the other end of an idle one has done.
 pub(crate) fn probe_tcp(stream: &Tcp) -> crate::stream::Probe {
-    crate::stream::probe_socket(stream.into())
+    crate::stream::probe_socket(socket2::SockRef::from(&**stream))
 }
 
 /// Makes its close a reset.
 pub(crate) fn abort_tcp_on_close(stream: &Tcp) {
     // Best effort: without it the close is an orderly one, which framing reveals.
-    let _ = socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
+    let _ = socket2::SockRef::from(&**stream).set_linger(Some(std::time::Duration::ZERO));
 }

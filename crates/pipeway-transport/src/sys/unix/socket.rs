@@ -9,7 +9,6 @@ use std::task::{Context, Poll, ready};
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
-use rustix::net::{SendAncillaryBuffer, SendFlags};
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{UnixListener, UnixStream};
@@ -19,6 +18,7 @@ use super::folder::prepare_folder;
 use super::group::group_id;
 use super::hang_up::HangUp;
 use super::lock::{Lock, LockError};
+use super::prompt::Prompt;
 use crate::backoff::Backoff;
 use crate::connect::timed_out;
 use crate::listen::accept_error;
@@ -33,16 +33,6 @@ pub(crate) const LOCAL_MODE: Mode = Mode::Unix;
 
 /// The longest path of a socket, in bytes (`sun_path` less its NUL; unix(7)).
 const PATH_MAX: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
-
-/// A write to a connection that was closed fails and sends no signal. On Apple's systems that is
-/// a property of the socket, which the runtime's library sets.
-#[cfg(not(target_vendor = "apple"))]
-const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
-#[cfg(target_vendor = "apple")]
-const NO_SIGNAL: SendFlags = SendFlags::empty();
-
-/// How many parts a write may have at the most: IOV_MAX of the systems that this is built for.
-const PARTS_MAX: usize = 1024;
 
 /// A connection that is being made: only some systems make one to a Unix socket so.
 const IN_PROGRESS: i32 = Errno::INPROGRESS.raw_os_error();
@@ -263,45 +253,16 @@ fn new_socket() -> io::Result<Socket> {
 /// A Unix socket's connection.
 #[derive(Debug)]
 pub(crate) struct LocalStream {
-    stream: UnixStream,
-    /// Nothing was written yet. The runtime hears that a new socket can be written to only with
-    /// its next look at all of them; the first write does not wait for that.
-    untried: bool,
+    stream: Prompt<UnixStream>,
     /// Made when it is first waited for.
     hang_up: Option<Box<HangUp>>,
 }
 
 impl LocalStream {
     fn new(stream: UnixStream) -> Self {
-        LocalStream { stream, untried: true, hang_up: None }
+        LocalStream { stream: stream.into(), hang_up: None }
     }
 
-    /// The first write, where the socket takes it at once.
-    fn write_first(&mut self, bufs: &[io::IoSlice<'_>]) -> Option<io::Result<usize>> {
-        if !std::mem::take(&mut self.untried) {
-            return None;
-        }
-        let flags = SendFlags::DONTWAIT.union(NO_SIGNAL);
-        let sent = match bufs {
-            [buf] => rustix::net::send(&self.stream, buf, flags),
-            _ => {
-                let nothing = &mut SendAncillaryBuffer::default();
-                rustix::net::sendmsg(
-                    &self.stream,
-                    &bufs[..bufs.len().min(PARTS_MAX)],
-                    nothing,
-                    flags,
-                )
-            }
-        };
-        match sent {
-            Err(Errno::AGAIN | Errno::INTR) => None,
-            sent => Some(sent.map_err(Into::into)),
-        }
-    }
-}
-
-impl LocalStream {
     /// The socket, for [`Splice`](super::Splice).
     pub(crate) fn socket(&self) -> Option<super::Socket<'_>> {
         Some(super::Socket::Unix(&self.stream))
@@ -315,8 +276,13 @@ impl LocalStream {
         Direction::Both
     }
 
+    #[inline]
+    pub(crate) fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.poll_read_ready(cx)
+    }
+
     pub(crate) fn probe(&self) -> Probe {
-        probe_socket(socket2::SockRef::from(&self.stream))
+        probe_socket(socket2::SockRef::from(&*self.stream))
     }
 
     pub(crate) fn is_hung_up(&self) -> bool {
@@ -333,49 +299,41 @@ impl LocalStream {
 
 impl AsyncRead for LocalStream {
     fn poll_read(
-        self: std::pin::Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        std::pin::Pin::new(&mut self.get_mut().stream).poll_read(cx, buf)
+        Pin::new(&mut self.get_mut().stream).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for LocalStream {
     fn poll_write(
-        self: std::pin::Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        match this.write_first(&[io::IoSlice::new(buf)]) {
-            Some(written) => Poll::Ready(written),
-            None => std::pin::Pin::new(&mut this.stream).poll_write(cx, buf),
-        }
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
     }
 
     fn poll_write_vectored(
-        self: std::pin::Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        match this.write_first(bufs) {
-            Some(written) => Poll::Ready(written),
-            None => std::pin::Pin::new(&mut this.stream).poll_write_vectored(cx, bufs),
-        }
+        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
         true
     }
 
-    fn poll_flush(self: std::pin::Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(self: std::pin::Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        std::pin::Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
     }
 }
 

@@ -33,6 +33,11 @@ pub(crate) enum Tcp {
 }
 
 impl Tcp {
+    /// Only a read tells.
+    pub(crate) fn poll_read_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
     pub(crate) fn peer_addr(&self) -> io::Result<SocketAddr> {
         match self {
             Tcp::Runtime(stream) => stream.peer_addr(),

@@ -38,6 +38,11 @@ impl LocalStream {
         self.pipe.can_half_close()
     }
 
+    /// Only a read tells.
+    pub(crate) fn poll_read_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
     pub(crate) fn probe(&self) -> Probe {
         self.pipe.probe()
     }

@@ -1,0 +1,354 @@
+//! Reading and writing without asking the runtime more than is needed.
+//!
+//! A write does not ask it whether there is room: there nearly always is, and the system says so by
+//! taking what is written. Besides, the runtime hears that a new socket can be written to only with
+//! its next look at all of them. A read asks it once, also where whoever reads had to know the
+//! answer before there was anything to read into.
+//!
+//! The system is called without the C library, whose calls cost more once there is a second thread.
+
+// Space is filled that need not be cleared before.
+#![allow(unsafe_code)]
+
+use std::io::{self, IoSlice};
+use std::ops::Deref;
+use std::os::fd::AsFd;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::task::coop;
+
+/// A write to a closed socket is an error, not a signal that ends the process. On Apple's that is
+/// a property of the socket, which the runtime's library sets.
+#[cfg(not(target_vendor = "apple"))]
+const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
+#[cfg(target_vendor = "apple")]
+const NO_SIGNAL: SendFlags = SendFlags::empty();
+
+/// How many parts a write may have at the most: IOV_MAX of the systems that this is built for.
+const PARTS_MAX: usize = 1024;
+
+/// A socket of the runtime's, of either kind.
+pub(crate) trait Socket: AsFd + AsyncRead + AsyncWrite + Unpin {
+    /// Waits until there may be something to read.
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Reads by `read`, whose `WouldBlock` says that there is no more.
+    fn try_read_by<T>(&self, read: impl FnOnce() -> io::Result<T>) -> io::Result<T>;
+}
+
+macro_rules! sockets {
+    ($($socket:ty),+) => {
+        $(impl Socket for $socket {
+            fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                <$socket>::poll_read_ready(self, cx)
+            }
+
+            fn try_read_by<T>(&self, read: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+                self.try_io(Interest::READABLE, read)
+            }
+        })+
+    };
+}
+
+sockets!(UnixStream, TcpStream);
+
+/// A socket that is read and written with few questions to the runtime.
+#[derive(Debug)]
+pub(crate) struct Prompt<S> {
+    socket: S,
+    /// The last write found no room, or not for all: the next one asks the runtime.
+    asks: bool,
+    /// The runtime was asked, and there may be something to read: the next read need not ask.
+    may_read: bool,
+}
+
+impl<S: Socket> Prompt<S> {
+    pub(crate) fn new(socket: S) -> Self {
+        Prompt { socket, asks: false, may_read: false }
+    }
+
+    /// Waits until there may be something to read.
+    #[inline]
+    pub(crate) fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.may_read {
+            ready!(self.socket.poll_read_ready(cx))?;
+            self.may_read = true;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads what is there; [`WouldBlock`](io::ErrorKind::WouldBlock) if there is nothing.
+    fn receive(&self, buf: &mut ReadBuf<'_>) -> io::Result<()> {
+        let space = buf.remaining();
+        let mut short = None;
+        let received = self.socket.try_read_by(|| {
+            // SAFETY: it goes to the system alone, which writes content into it.
+            let room = unsafe { buf.unfilled_mut() };
+            let ((read, _), _) = rustix::net::recv(&self.socket, room, RecvFlags::DONTWAIT)?;
+            let count = read.len();
+            if (1..space).contains(&count) {
+                // That was all there is, and what comes next is told anew: so it need not be asked
+                // for in vain. The end has no such limit.
+                short = Some(count);
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Ok(count)
+        });
+        let count = match short {
+            Some(count) => count,
+            None => received?,
+        };
+        // SAFETY: the system has written so many bytes into it.
+        unsafe { buf.assume_init(count) };
+        buf.advance(count);
+        Ok(())
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let length = bufs.iter().map(|buf| buf.len()).sum();
+        if !self.asks {
+            let turn = ready!(coop::poll_proceed(cx));
+            match send(&self.socket, bufs) {
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                sent => {
+                    turn.made_progress();
+                    self.asks = sent.is_ok_and(|count| count < length);
+                    return Poll::Ready(sent.map_err(Into::into));
+                }
+            }
+        }
+        self.asks = true;
+        let socket = Pin::new(&mut self.socket);
+        let count = ready!(match bufs {
+            [buf] => socket.poll_write(cx, buf),
+            _ => socket.poll_write_vectored(cx, bufs),
+        })?;
+        self.asks = count < length;
+        Poll::Ready(Ok(count))
+    }
+}
+
+fn send(socket: &impl AsFd, bufs: &[IoSlice<'_>]) -> rustix::io::Result<usize> {
+    let flags = SendFlags::DONTWAIT.union(NO_SIGNAL);
+    if let [buf] = bufs {
+        return rustix::net::send(socket, buf, flags);
+    }
+    let bufs = &bufs[..bufs.len().min(PARTS_MAX)];
+    rustix::net::sendmsg(socket, bufs, &mut SendAncillaryBuffer::default(), flags)
+}
+
+impl<S> Deref for Prompt<S> {
+    type Target = S;
+
+    fn deref(&self) -> &S {
+        &self.socket
+    }
+}
+
+impl<S: AsFd> AsFd for Prompt<S> {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl<S: Socket> From<S> for Prompt<S> {
+    fn from(socket: S) -> Self {
+        Prompt::new(socket)
+    }
+}
+
+impl<S: Socket> AsyncRead for Prompt<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        loop {
+            ready!(this.poll_read_ready(cx))?;
+            this.may_read = false;
+            match this.receive(buf) {
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                    ) => {}
+                received => return Poll::Ready(received),
+            }
+        }
+    }
+}
+
+impl<S: Socket> AsyncWrite for Prompt<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.get_mut().poll_send(cx, &[IoSlice::new(buf)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.get_mut().poll_send(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::io::Read;
+    use std::time::Duration;
+
+    use super::*;
+
+    const WATCHDOG: Duration = Duration::from_secs(60);
+
+    fn pair() -> (Prompt<UnixStream>, std::os::unix::net::UnixStream) {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        (UnixStream::from_std(ours).unwrap().into(), theirs)
+    }
+
+    /// Everything that is there.
+    fn drain(socket: &mut std::os::unix::net::UnixStream, into: &mut Vec<u8>) {
+        let error = socket.read_to_end(into).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[tokio::test]
+    async fn a_writer_without_room_waits_for_it_and_goes_on() {
+        let (mut ours, mut theirs) = pair();
+        let sent: Vec<u8> = (0..4_000_000_u32).map(|number| (number / 7) as u8).collect();
+        let mut received = Vec::new();
+        let mut at = 0;
+        let mut waits = 0;
+        let write = poll_fn(|cx| {
+            while at < sent.len() {
+                // In one part and in two, in turns.
+                let rest = &sent[at..];
+                let parts = rest.split_at(rest.len().min(10_000));
+                let parts = [IoSlice::new(parts.0), IoSlice::new(parts.1)];
+                let parts = if waits % 2 == 0 { &parts[..1] } else { &parts[..] };
+                match Pin::new(&mut ours).poll_write_vectored(cx, parts) {
+                    Poll::Ready(count) => at += count.unwrap(),
+                    Poll::Pending => {
+                        waits += 1;
+                        drain(&mut theirs, &mut received);
+                        return Poll::Pending;
+                    }
+                }
+            }
+            Poll::Ready(())
+        });
+        tokio::time::timeout(WATCHDOG, write).await.unwrap();
+        drain(&mut theirs, &mut received);
+        assert!(waits > 1);
+        assert!(received == sent);
+    }
+
+    #[tokio::test]
+    async fn a_reader_gets_all_whether_it_asked_before_or_not() {
+        let (mut ours, mut theirs) = pair();
+        let sent: Vec<u8> = (0..1_000_000_u32).map(|number| (number / 7) as u8).collect();
+        let mut at = 0;
+        let mut received = Vec::new();
+        let mut space = vec![0; 5000];
+        let mut asks = 0;
+        let read = poll_fn(|cx| {
+            loop {
+                asks += 1;
+                if asks % 3 == 0 && ours.poll_read_ready(cx)?.is_pending() {
+                    // The next time it is woken for something.
+                    let room = 1 + asks % 20_000;
+                    let end = sent.len().min(at + room);
+                    at += io::Write::write(&mut theirs, &sent[at..end])?;
+                    if at == sent.len() {
+                        theirs.shutdown(std::net::Shutdown::Write)?;
+                    }
+                    return Poll::Pending;
+                }
+                let mut buf = ReadBuf::new(&mut space);
+                match Pin::new(&mut ours).poll_read(cx, &mut buf)? {
+                    Poll::Pending => assert!(buf.filled().is_empty()),
+                    Poll::Ready(()) if buf.filled().is_empty() => {
+                        return Poll::Ready(io::Result::Ok(()));
+                    }
+                    Poll::Ready(()) => received.extend_from_slice(buf.filled()),
+                }
+            }
+        });
+        tokio::time::timeout(WATCHDOG, read).await.unwrap().unwrap();
+        assert!(received == sent);
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_asked_and_found_nothing_waits() {
+        let (mut ours, mut theirs) = pair();
+        io::Write::write_all(&mut theirs, b"x").unwrap();
+        poll_fn(|cx| ours.poll_read_ready(cx)).await.unwrap();
+        // Somebody else took it.
+        let taken = rustix::net::recv(&*ours, &mut [0; 1][..], RecvFlags::DONTWAIT).unwrap();
+        assert_eq!(taken.0, 1);
+        let mut space = [0; 8];
+        let mut buf = ReadBuf::new(&mut space);
+        let mut first = true;
+        poll_fn(|cx| {
+            let polled = Pin::new(&mut ours).poll_read(cx, &mut buf);
+            if std::mem::take(&mut first) {
+                assert!(polled.is_pending());
+                io::Write::write_all(&mut theirs, b"yz").unwrap();
+            }
+            polled
+        })
+        .await
+        .unwrap();
+        assert_eq!(buf.filled(), b"yz");
+    }
+
+    #[tokio::test]
+    async fn a_writer_that_always_finds_room_lets_others_run() {
+        let (mut ours, mut theirs) = pair();
+        let mut writes = 0;
+        let mut received = Vec::new();
+        poll_fn(|cx| {
+            while Pin::new(&mut ours).poll_write(cx, b"x").is_ready() {
+                writes += 1;
+                drain(&mut theirs, &mut received);
+                assert!(writes < 10_000);
+            }
+            Poll::Ready(())
+        })
+        .await;
+        assert_eq!(received.len(), writes);
+    }
+
+    #[tokio::test]
+    async fn a_write_to_a_closed_socket_is_an_error() {
+        let (mut ours, theirs) = pair();
+        drop(theirs);
+        let written = poll_fn(|cx| Pin::new(&mut ours).poll_write(cx, b"x")).await;
+        assert_eq!(written.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
+}
