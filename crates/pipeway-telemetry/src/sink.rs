@@ -64,8 +64,7 @@ impl Sink {
     /// The file cannot be opened, is not a regular file, a bound is zero, or the thread that
     /// writes cannot be started.
     pub fn file(file: FileOptions, options: SinkOptions) -> io::Result<Self> {
-        let output = Output::File(RotatingFile::open(file)?);
-        Self::queue(output, options)
+        Self::queue(|| Ok(Output::File(RotatingFile::open(file)?)), options)
     }
 
     /// Writes lines to stderr.
@@ -121,11 +120,14 @@ impl Sink {
         stream: Box<dyn io::Write + Send>,
         options: SinkOptions,
     ) -> io::Result<Self> {
-        Self::queue(Output::Stream { name, stream, torn: false }, options)
+        Self::queue(move || Ok(Output::Stream { name, stream, torn: false }), options)
     }
 
-    fn queue(output: Output, options: SinkOptions) -> io::Result<Self> {
-        let to = To::Queue(Queue::start(output, LineWriter::new(options))?);
+    fn queue(
+        open: impl FnOnce() -> io::Result<Output> + Send + 'static,
+        options: SinkOptions,
+    ) -> io::Result<Self> {
+        let to = To::Queue(Queue::start(open, LineWriter::new(options))?);
         Ok(Sink { inner: Some(Arc::new(Inner { options, to })) })
     }
 }

@@ -9,6 +9,50 @@ pub(crate) fn private(options: &mut OpenOptions) {
     options.mode(0o600);
 }
 
+/// Gives the calling thread, which has opened nothing yet, files of its own: standard input, output
+/// and errors, and what it opens from here on.
+///
+/// As long as threads share their files, Linux counts each use of each (`fdget`), and that of a
+/// session's sockets is four times for a request. What this thread does not need of the others'
+/// files is closed here, or it would keep connections open that they close. Where a thread may have
+/// no files of its own (a container's rules may forbid the call), they are shared as ever.
+///
+/// The thread takes no signals: a handler runs on whichever thread takes one, and mostly writes to a
+/// file that its process has opened (the runtime's do).
+#[cfg(target_os = "linux")]
+pub(crate) fn own_files() {
+    use nix::sched::{CloneFlags, unshare};
+    use nix::sys::signal::SigSet;
+
+    const OPEN: &str = "/proc/thread-self/fd";
+    /// What is closed where the system does not list what is open: more than processes mostly may
+    /// have.
+    const UNLISTED: std::ops::Range<i32> = FIRST..1 << 16;
+    /// Those before it are standard input, output and errors.
+    const FIRST: i32 = 3;
+
+    // Without the list there would be no telling what to close.
+    let can = std::path::Path::new(OPEN).is_dir() && SigSet::all().thread_block().is_ok();
+    if !can || unshare(CloneFlags::CLONE_FILES).is_err() {
+        return;
+    }
+    let number = |entry: std::io::Result<std::fs::DirEntry>| -> Option<i32> {
+        entry.ok()?.file_name().to_str()?.parse().ok()
+    };
+    let numbers: Vec<i32> = match std::fs::read_dir(OPEN) {
+        Ok(open) => open.filter_map(number).filter(|&number| number >= FIRST).collect(),
+        // It could be read just now; but the files that are open may be all that may be.
+        Err(_) => UNLISTED.collect(),
+    };
+    for number in numbers {
+        // The list's own is closed already, which is an error that says nothing.
+        let _ = nix::unistd::close(number);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn own_files() {}
+
 /// A new file has the access list that its folder hands down; a user's own folders give access to
 /// the user, the system and the administrators.
 #[cfg(not(unix))]

@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::file::RotatingFile;
 use crate::jsonl::{LineWriter, MAX_LINE_BYTES};
 use crate::record::{self, Told};
+use crate::sys;
 use crate::telling::{Take, Telling};
 use crate::{Event, Route};
 
@@ -18,9 +20,9 @@ pub(crate) const MAX_PENDING_BYTES: usize = 4 << 20;
 /// emits more than the event does.
 const LINGER: Duration = Duration::from_millis(20);
 
-/// So much ends the collecting early: it fits into a processor's own cache, and waking the writer
-/// for it costs little beside it.
-const WAKE_BYTES: usize = 64 << 10;
+/// So much ends the collecting early: it fits into a processor's own cache, waking the writer for it
+/// costs little beside it, and what it takes to write it (some 200 events) holds up nobody for long.
+const WAKE_BYTES: usize = 32 << 10;
 
 /// So much of lines is written at once.
 pub(crate) const WRITE_BYTES: usize = 64 << 10;
@@ -150,8 +152,11 @@ impl Batch {
 }
 
 impl Queue {
-    /// Starts the thread.
-    pub(crate) fn start(output: Output, lines: LineWriter) -> io::Result<Arc<Self>> {
+    /// Starts the thread, which opens the output.
+    pub(crate) fn start(
+        open: impl FnOnce() -> io::Result<Output> + Send + 'static,
+        lines: LineWriter,
+    ) -> io::Result<Arc<Self>> {
         let queue = Arc::new(Queue {
             state: Mutex::new(State {
                 telling: Telling::default(),
@@ -166,9 +171,20 @@ impl Queue {
             progress: Condvar::new(),
         });
         let ours = Arc::clone(&queue);
-        std::thread::Builder::new()
-            .name("pipeway-events".to_owned())
-            .spawn(move || ours.run(output, lines))?;
+        let (opened_tx, opened_rx) = sync_channel(1);
+        std::thread::Builder::new().name("pipeway-events".to_owned()).spawn(move || {
+            sys::own_files();
+            let (opened, output) = match open() {
+                Ok(output) => (Ok(()), Some(output)),
+                Err(error) => (Err(error), None),
+            };
+            // Who started it waits for this.
+            let _ = opened_tx.send(opened);
+            if let Some(output) = output {
+                ours.run(output, lines);
+            }
+        })?;
+        opened_rx.recv().map_err(io::Error::other)??;
         Ok(queue)
     }
 

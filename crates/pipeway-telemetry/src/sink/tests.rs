@@ -79,6 +79,43 @@ fn what_was_emitted_is_in_the_file_after_a_flush() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_file_that_others_close_is_closed_while_events_are_written() {
+    use std::io::Read;
+
+    let (mut reader, kept) = std::io::pipe().unwrap();
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("events");
+    let sink = Sink::file(FileOptions::new(&path), SinkOptions::default()).unwrap();
+    sink.emit(&event(1));
+    assert!(sink.flush());
+    // Otherwise the writer's thread would still hold it, and this would never end.
+    drop(kept);
+    assert_eq!(reader.read(&mut [0]).unwrap(), 0);
+    // A signal's handler would look for its files among the writer's.
+    for task in std::fs::read_dir("/proc/self/task").unwrap() {
+        // A thread may end while it is looked at.
+        let status = std::fs::read_to_string(task.unwrap().path().join("status"));
+        let Ok(status) = status else { continue };
+        let of = |name| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+        if of("Name:").trim() == "pipeway-events" {
+            let blocked = u64::from_str_radix(of("SigBlk:").trim(), 16).unwrap();
+            assert_ne!(blocked & 1 << 14, 0, "SIGTERM is not blocked: {blocked:x}");
+        }
+    }
+    let names_it = |entry: io::Result<std::fs::DirEntry>| {
+        std::fs::read_link(entry.unwrap().path()).is_ok_and(|target| target == path)
+    };
+    // Only where the system lets the thread have files of its own.
+    let is_ours = std::fs::read_dir("/proc/self/fd").unwrap().any(names_it);
+    println!("the file is {}", if is_ours { "shared" } else { "the thread's own" });
+    sink.emit(&event(2));
+    assert!(sink.flush());
+    assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 2);
+    drop(reader);
+}
+
+#[test]
 fn events_of_many_threads_are_all_written_each_in_its_order() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("events");
