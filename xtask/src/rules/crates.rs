@@ -23,7 +23,8 @@ const USERS: &[(&str, &[&str])] = &[
     ("anyhow", &["pipeway"]),
     ("windows-sys", &["pipeway-transport"]),
     ("rustix", &["pipeway-transport"]),
-    ("nix", &["pipeway-transport"]),
+    // Of telemetry for the thread that writes, whose files are its own: docs/decisions/0013-events.md.
+    ("nix", &["pipeway-transport", "pipeway-telemetry"]),
     ("libc", &["pipeway-transport"]),
 ];
 
