@@ -9,8 +9,8 @@ pub(crate) fn private(options: &mut OpenOptions) {
     options.mode(0o600);
 }
 
-/// Gives the calling thread, which has opened nothing yet, files of its own: standard input, output
-/// and errors, and what it opens from here on.
+/// Gives the calling thread, which has opened nothing yet, files of its own: standard errors, and
+/// what it opens from here on.
 ///
 /// As long as threads share their files, Linux counts each use of each (`fdget`), and that of a
 /// session's sockets is four times for a request. What this thread does not need of the others'
@@ -27,9 +27,8 @@ pub(crate) fn own_files() {
     const OPEN: &str = "/proc/thread-self/fd";
     /// What is closed where the system does not list what is open: more than processes mostly may
     /// have.
-    const UNLISTED: std::ops::Range<i32> = FIRST..1 << 16;
-    /// Those before it are standard input, output and errors.
-    const FIRST: i32 = 3;
+    const UNLISTED: std::ops::Range<i32> = 0..1 << 16;
+    const STDERR: i32 = 2;
 
     // Without the list there would be no telling what to close.
     let can = std::path::Path::new(OPEN).is_dir() && SigSet::all().thread_block().is_ok();
@@ -40,13 +39,17 @@ pub(crate) fn own_files() {
         entry.ok()?.file_name().to_str()?.parse().ok()
     };
     let numbers: Vec<i32> = match std::fs::read_dir(OPEN) {
-        Ok(open) => open.filter_map(number).filter(|&number| number >= FIRST).collect(),
+        Ok(open) => open.filter_map(number).collect(),
         // It could be read just now; but the files that are open may be all that may be.
         Err(_) => UNLISTED.collect(),
     };
-    for number in numbers {
+    for number in numbers.into_iter().filter(|&number| number != STDERR) {
         // The list's own is closed already, which is an error that says nothing.
         let _ = nix::unistd::close(number);
+    }
+    for _ in ["standard input", "standard output"] {
+        // Each takes the first number that is free, and keeps it: no file of events should have it.
+        let _ = std::fs::File::open("/dev/null").map(std::os::fd::IntoRawFd::into_raw_fd);
     }
 }
 

@@ -87,20 +87,25 @@ fn a_file_that_others_close_is_closed_while_events_are_written() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("events");
     let sink = Sink::file(FileOptions::new(&path), SinkOptions::default()).unwrap();
+    let path = path.canonicalize().unwrap();
     sink.emit(&event(1));
     assert!(sink.flush());
     // Otherwise the writer's thread would still hold it, and this would never end.
     drop(kept);
     assert_eq!(reader.read(&mut [0]).unwrap(), 0);
     // A signal's handler would look for its files among the writer's.
+    let mut open = Vec::new();
     for task in std::fs::read_dir("/proc/self/task").unwrap() {
+        let task = task.unwrap().path();
         // A thread may end while it is looked at.
-        let status = std::fs::read_to_string(task.unwrap().path().join("status"));
+        let status = std::fs::read_to_string(task.join("status"));
         let Ok(status) = status else { continue };
         let of = |name| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
         if of("Name:").trim() == "pipeway-events" {
             let blocked = u64::from_str_radix(of("SigBlk:").trim(), 16).unwrap();
             assert_ne!(blocked & 1 << 14, 0, "SIGTERM is not blocked: {blocked:x}");
+            let target = |number: u32| std::fs::read_link(task.join(format!("fd/{number}"))).ok();
+            open.push((0..5).map_while(target).collect::<Vec<_>>());
         }
     }
     let names_it = |entry: io::Result<std::fs::DirEntry>| {
@@ -109,6 +114,9 @@ fn a_file_that_others_close_is_closed_while_events_are_written() {
     // Only where the system lets the thread have files of its own.
     let is_ours = std::fs::read_dir("/proc/self/fd").unwrap().any(names_it);
     println!("the file is {}", if is_ours { "shared" } else { "the thread's own" });
+    let expected = ["/dev/null", "/dev/null"].map(std::path::PathBuf::from);
+    let is_expected = |open: &Vec<_>| open.len() == 4 && open[..2] == expected && open[3] == path;
+    assert!(is_ours || open.iter().any(is_expected), "{open:?}");
     sink.emit(&event(2));
     assert!(sink.flush());
     assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 2);
