@@ -429,31 +429,34 @@ mod tests {
 
     #[tokio::test]
     async fn the_thread_ends_with_the_last_who_has_something_on_it() {
-        // What the runtime and the system open once.
-        drop(Worker::start().unwrap());
+        /// More than the runtime and the system open once, whenever they come to it.
+        const WORKERS: usize = 32;
         let before = handles::count();
-        let worker = Worker::start().unwrap();
-        let (keep, kept) = oneshot::channel();
-        on(&worker, std::future::poll_fn(move |cx| Poll::Ready(cx.waker().clone())))
-            .await
-            .wake_by_ref();
-        let waker = on(&worker, std::future::poll_fn(|cx| Poll::Ready(cx.waker().clone()))).await;
-        let (go_on, waits) = oneshot::channel::<()>();
-        worker.spawn(Box::pin(async move {
-            let _ = waits.await;
-            let _ = keep.send(());
-        }));
-        drop(worker);
-        // The task has it go on.
-        go_on.send(()).unwrap();
-        timeout(LIMIT, kept).await.unwrap().unwrap();
+        for _ in 0..WORKERS {
+            let worker = Worker::start().unwrap();
+            let (keep, kept) = oneshot::channel();
+            on(&worker, std::future::poll_fn(move |cx| Poll::Ready(cx.waker().clone())))
+                .await
+                .wake_by_ref();
+            let waker =
+                on(&worker, std::future::poll_fn(|cx| Poll::Ready(cx.waker().clone()))).await;
+            let (go_on, waits) = oneshot::channel::<()>();
+            worker.spawn(Box::pin(async move {
+                let _ = waits.await;
+                let _ = keep.send(());
+            }));
+            drop(worker);
+            // The task has it go on.
+            go_on.send(()).unwrap();
+            timeout(LIMIT, kept).await.unwrap().unwrap();
+            // A task that was done long ago.
+            waker.wake();
+        }
         let ended = async {
-            while handles::count() > before {
+            while handles::count() >= before + WORKERS {
                 yield_now().await;
             }
         };
-        timeout(LIMIT, ended).await.expect("the thread or its port is left");
-        // A task that was done long ago.
-        waker.wake();
+        timeout(LIMIT, ended).await.expect("the threads or their ports are left");
     }
 }
