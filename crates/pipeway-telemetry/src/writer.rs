@@ -115,7 +115,7 @@ impl Batch {
         let route = match known {
             Some(at) => searched + at,
             None => {
-                let size = event.route.size() + size_of::<Arc<Route>>();
+                let size = Self::size_of(event.route);
                 if self.records.len() + self.routes_size + size > MAX_PENDING_BYTES {
                     return false;
                 }
@@ -124,14 +124,19 @@ impl Batch {
                 self.routes.len() - 1
             }
         };
+        let room = MAX_PENDING_BYTES - self.routes_size;
         // A route takes more than a byte, so there are fewer than `MAX_PENDING_BYTES`.
-        record::write(
-            &mut self.records,
-            MAX_PENDING_BYTES - self.routes_size,
-            event,
-            told,
-            route as u32,
-        )
+        let taken = record::write(&mut self.records, room, event, told, route as u32);
+        if !taken && known.is_none() {
+            // Nothing names it: without a record the writer would never take it away.
+            self.routes.pop();
+            self.routes_size -= Self::size_of(event.route);
+        }
+        taken
+    }
+
+    fn size_of(route: &Arc<Route>) -> usize {
+        route.size() + size_of::<Arc<Route>>()
     }
 
     fn is_empty(&self) -> bool {
@@ -393,6 +398,29 @@ fn write_all(stream: &mut impl Write, bytes: &[u8]) -> Result<(), (usize, io::Er
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_event_without_room_leaves_no_route_behind() {
+        let mut batch = Batch::new();
+        let target = "x".repeat(MAX_PENDING_BYTES);
+        let told = Told { time: 0, repeated: 0, dropped: None };
+        for number in 0..100 {
+            let route = Arc::new(Route::new(&number.to_string(), crate::Hops::default()));
+            let mut event = Event::new(crate::EventKind::Request, &route);
+            let (method, version) = ("GET", "1.1");
+            let http = crate::Http {
+                method,
+                target: &target,
+                status: None,
+                user_agent: None,
+                version,
+                upgrade: None,
+            };
+            event.http = Some(http);
+            assert!(!batch.take(&event, &told));
+            assert!(batch.routes.is_empty() && batch.routes_size == 0);
+        }
+    }
 
     /// Takes so many bytes, then fails.
     struct Full {
