@@ -64,7 +64,7 @@ fn a_bot_of_botbuilder_answers_an_invoke_and_with_replies() {
     let send = |args: &[&str]| {
         let all = ["directline", "send", "--pipe", &pipe, "--wait", "0s"];
         let attempts = std::iter::repeat_with(|| room.run(all.iter().chain(args)));
-        attempts.take(20).find(|ended| ended.code != 9).unwrap()
+        attempts.take(20).find(|ended| ended.code() != Some(9)).unwrap()
     };
     let ended = send(&["--invoke", "task/fetch", "{\"status\":201}"]).exits_with(0);
     assert_eq!(ended.stdout(), "bot: (answered 201) {\"invoked\":\"task/fetch\"}\n");
@@ -89,7 +89,7 @@ fn the_test_of_agents_has_its_form_whatever_the_agent_does() {
         let (verdict, rows) = rows.split_last().unwrap();
         let is_dead = verdict["verdict"] == "dead";
         assert!(is_dead || verdict["verdict"] == "survived", "{verdict}");
-        assert_eq!(ended.code, i32::from(is_dead));
+        assert_eq!(ended.code(), Some(i32::from(is_dead)));
         assert!(rows.iter().all(|row| row["happened"].is_string()), "{rows:?}");
         let digests: Vec<(Value, Value)> =
             rows.iter().map(|row| (row["attack"].clone(), row["digest"].clone())).collect();
