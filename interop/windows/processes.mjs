@@ -24,6 +24,17 @@ export async function end(child) {
   return child.exitCode ?? child.signalCode;
 }
 
+/** Waits for a program's end, and throws unless it ended with `code`.
+ *
+ *  A Windows program's code can be lost: Wine's server kills a process that is still there half a second
+ *  after its last thread has ended, as can be on a busy machine. */
+export async function endsWith(child, code, what) {
+  const ended = await end(child);
+  const lost = child.spawnfile === "wine" && ended === "SIGKILL";
+  if (lost) console.log(`${what}: Wine lost the code, which should be ${code}`);
+  else if (ended !== code) throw new Error(`${what}: ${ended} instead of ${code}`);
+}
+
 export async function firstLine(child) {
   const lines = readline.createInterface({ input: child.stdout });
   const [line] = await Promise.race([
@@ -69,8 +80,8 @@ export async function follow(client, report, other) {
     else if (line.step === undefined) other(line);
     else console.log(`${line.ok ? "ok  " : "FAIL"}  ${line.step}${line.error ? `\n${line.error}` : ""}`);
   }
-  const code = await end(client);
-  if (!complete || code !== 0) throw new Error(`the client ended with ${code}; see ${report}`);
+  await endsWith(client, 0, `the client, whose report is ${report}`);
+  if (!complete) throw new Error(`the client did not finish; see ${report}`);
 }
 
 /** Has `ending` awaited when the run is over, however it went; the last one that came is the first. */
