@@ -3,7 +3,6 @@
 use std::task::{Context, Poll};
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpListener;
 
 use crate::connect::remote_refused;
 use crate::{Access, Endpoint, Error, ErrorKind, HalfClose, Mode, Peer, Stream, sys};
@@ -62,7 +61,7 @@ pub struct Listener {
 #[derive(Debug)]
 enum Inner {
     Local(Box<sys::LocalListener>),
-    Tcp(TcpListener),
+    Tcp(sys::TcpListener),
 }
 
 impl Listener {
@@ -98,7 +97,7 @@ impl Listener {
                 let activated = sys::activated_tcp(address);
                 let is_activated = activated.is_some();
                 let listener = match activated {
-                    Some(listener) => TcpListener::from_std(listener),
+                    Some(listener) => sys::TcpListener::from_std(listener),
                     None => bind_tcp(address, options.backlog),
                 }
                 .map_err(|error| tcp_error(endpoint, error))?;
@@ -203,13 +202,13 @@ pub(crate) fn accept_error(endpoint: &Endpoint, error: std::io::Error) -> Error 
     Error::new(ErrorKind::Io, format!("could not accept a connection on {endpoint}")).source(error)
 }
 
-fn bind_tcp(address: std::net::SocketAddr, backlog: u32) -> std::io::Result<TcpListener> {
+fn bind_tcp(address: std::net::SocketAddr, backlog: u32) -> std::io::Result<sys::TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     sys::share_port_rules(&socket)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-    TcpListener::from_std(socket.into())
+    sys::TcpListener::from_std(socket.into())
 }
 
 fn tcp_error(endpoint: &Endpoint, error: std::io::Error) -> Error {

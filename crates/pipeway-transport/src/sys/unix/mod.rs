@@ -1,5 +1,6 @@
 //! Unix: local endpoints are Unix sockets.
 
+mod accept;
 mod activation;
 #[cfg(feature = "child")]
 pub(crate) mod child;
@@ -21,6 +22,7 @@ mod splice;
 #[cfg(feature = "stdio")]
 pub(crate) mod stdio;
 
+pub(crate) use accept::TcpListener;
 pub(crate) use activation::{activated_tcp, activated_unix};
 pub(crate) use limit::raise_file_limit;
 pub(crate) use pages::prefer_large_pages;

@@ -11,9 +11,10 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout_at};
 
+use super::accept::UnixListener;
 use super::folder::prepare_folder;
 use super::group::group_id;
 use super::hang_up::HangUp;
@@ -153,7 +154,7 @@ impl LocalListener {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(LocalStream, Peer), Error>> {
         let accepted = ready!(self.listener.poll_accept(cx));
-        let (stream, _) = accepted.map_err(|error| accept_error(&self.endpoint, error))?;
+        let stream = accepted.map_err(|error| accept_error(&self.endpoint, error))?;
         let peer = identify(&stream);
         if self.access == Access::Owner && !peer.uid.is_some_and(is_me_or_root) {
             return Poll::Ready(Err(Error::new(

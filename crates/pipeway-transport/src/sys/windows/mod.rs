@@ -32,6 +32,9 @@ pub(crate) use splice::{Socket, Splice};
 pub(crate) use stream::LocalStream;
 pub(crate) use tcp::{activated_tcp, is_socket_hung_up, share_port_rules};
 
+/// A TCP port that is listened on.
+pub(crate) type TcpListener = tokio::net::TcpListener;
+
 /// What a local endpoint is here.
 pub(crate) const LOCAL_MODE: Mode = Mode::NamedPipe;
 
