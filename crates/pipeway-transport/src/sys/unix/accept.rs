@@ -16,6 +16,8 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::net::{TcpStream, UnixStream};
 
+use super::prompt::Prompt;
+
 /// A Unix socket that listens.
 #[derive(Debug)]
 pub(crate) struct UnixListener(Queue);
@@ -28,9 +30,12 @@ impl UnixListener {
 
     /// The next connection. An error is about one that is gone, or about the listener: it does not
     /// end it.
-    pub(crate) fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<UnixStream>> {
+    pub(crate) fn poll_accept(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Prompt<UnixStream>>> {
         let socket = ready!(self.0.poll_take(cx, accept))?;
-        Poll::Ready(UnixStream::from_std(socket.into()))
+        Poll::Ready(UnixStream::from_std(socket.into()).map(Prompt::accepted))
     }
 }
 
@@ -53,11 +58,11 @@ impl TcpListener {
     pub(crate) fn poll_accept(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+    ) -> Poll<io::Result<(Prompt<TcpStream>, SocketAddr)>> {
         let (socket, peer) = ready!(self.0.poll_take(cx, accept_from))?;
         // Some systems have no address of a client that has left already.
         let peer = peer.ok_or(Errno::CONNABORTED)?.try_into()?;
-        Poll::Ready(Ok((TcpStream::from_std(socket.into())?, peer)))
+        Poll::Ready(Ok((Prompt::accepted(TcpStream::from_std(socket.into())?), peer)))
     }
 }
 

@@ -65,17 +65,25 @@ pub(crate) struct Prompt<S> {
     asks: bool,
     /// The runtime was asked, and there may be something to read: the next read need not ask.
     may_read: bool,
+    /// It was just accepted, and who connected may have written already. The runtime hears of that
+    /// with its next look at all sockets, so the first read is made without it.
+    is_fresh: bool,
 }
 
 impl<S: Socket> Prompt<S> {
     pub(crate) fn new(socket: S) -> Self {
-        Prompt { socket, asks: false, may_read: false }
+        Prompt { socket, asks: false, may_read: false, is_fresh: false }
+    }
+
+    /// One that was just accepted.
+    pub(crate) fn accepted(socket: S) -> Self {
+        Prompt { is_fresh: true, ..Prompt::new(socket) }
     }
 
     /// Waits until there may be something to read.
     #[inline]
     pub(crate) fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.may_read {
+        if !self.may_read && !self.is_fresh {
             ready!(self.socket.poll_read_ready(cx))?;
             self.may_read = true;
         }
@@ -83,22 +91,29 @@ impl<S: Socket> Prompt<S> {
     }
 
     /// Reads what is there; [`WouldBlock`](io::ErrorKind::WouldBlock) if there is nothing.
-    fn receive(&self, buf: &mut ReadBuf<'_>) -> io::Result<()> {
+    fn receive(&mut self, buf: &mut ReadBuf<'_>) -> io::Result<()> {
         let space = buf.remaining();
         let mut short = None;
-        let received = self.socket.try_read_by(|| {
+        let mut receive = || {
             // SAFETY: it goes to the system alone, which writes content into it.
             let room = unsafe { buf.unfilled_mut() };
             let ((read, _), _) = rustix::net::recv(&self.socket, room, RecvFlags::DONTWAIT)?;
-            let count = read.len();
-            if (1..space).contains(&count) {
-                // That was all there is, and what comes next is told anew: so it need not be asked
-                // for in vain. The end has no such limit.
-                short = Some(count);
-                return Err(io::ErrorKind::WouldBlock.into());
-            }
-            Ok(count)
-        });
+            io::Result::Ok(read.len())
+        };
+        let received = if std::mem::take(&mut self.is_fresh) {
+            receive()
+        } else {
+            self.socket.try_read_by(|| {
+                let count = receive()?;
+                if (1..space).contains(&count) {
+                    // That was all there is, and what comes next is told anew: so it need not be
+                    // asked for in vain. The end has no such limit.
+                    short = Some(count);
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+                Ok(count)
+            })
+        };
         let count = match short {
             Some(count) => count,
             None => received?,
@@ -325,6 +340,33 @@ mod tests {
         .await
         .unwrap();
         assert_eq!(buf.filled(), b"yz");
+    }
+
+    #[tokio::test]
+    async fn the_first_read_of_one_that_was_accepted_does_not_wait_for_the_runtime() {
+        for written in [&b"first"[..], b""] {
+            let (ours, mut theirs) = pair();
+            let mut ours = Prompt::accepted(ours.socket);
+            io::Write::write_all(&mut theirs, written).unwrap();
+            let mut space = [0; 8];
+            let mut buf = ReadBuf::new(&mut space);
+            let first = poll_fn(|cx| Poll::Ready(Pin::new(&mut ours).poll_read(cx, &mut buf)));
+            assert_eq!(first.await.is_ready(), !written.is_empty());
+            assert_eq!(buf.filled(), written);
+            // From then on it is as any other.
+            let mut asked = false;
+            poll_fn(|cx| {
+                let polled = Pin::new(&mut ours).poll_read(cx, &mut buf);
+                if !std::mem::replace(&mut asked, true) {
+                    assert!(polled.is_pending());
+                    io::Write::write_all(&mut theirs, b"xy").unwrap();
+                }
+                polled
+            })
+            .await
+            .unwrap();
+            assert_eq!(&buf.filled()[written.len()..], b"xy");
+        }
     }
 
     #[tokio::test]

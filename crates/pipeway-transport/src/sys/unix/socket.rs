@@ -260,7 +260,7 @@ pub(crate) struct LocalStream {
 }
 
 impl LocalStream {
-    fn new(stream: UnixStream) -> Self {
+    fn new(stream: impl Into<Prompt<UnixStream>>) -> Self {
         LocalStream { stream: stream.into(), hang_up: None }
     }
 
