@@ -161,12 +161,14 @@ impl Ended {
 
     #[track_caller]
     pub fn exits_with(self, code: i32) -> Self {
-        let (status, stdout, stderr) = (self.status, self.stdout(), &self.stderr);
-        let said = format!("stdout:\n{stdout}\nstderr:\n{stderr}");
+        let said = || {
+            let stdout = String::from_utf8_lossy(&self.stdout);
+            format!("{}\nstdout:\n{stdout}\nstderr:\n{}", self.status, self.stderr)
+        };
         if self.code_is_lost {
-            eprintln!("Wine lost the code, which should be {code}\n{said}");
+            eprintln!("Wine lost the code, which should be {code}: {}", said());
         } else {
-            assert_eq!(status.code(), Some(code), "{status}\n{said}");
+            assert_eq!(self.status.code(), Some(code), "{}", said());
         }
         self
     }
