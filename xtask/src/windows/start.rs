@@ -36,8 +36,22 @@ pub fn run(program: &[String]) -> Result<(), String> {
     let (status, said) = ended.map_err(|error| format!("windows: could not run wine: {error}"))?;
     let passed = io::stdout().write_all(&said.out).and_then(|()| io::stderr().write_all(&said.err));
     passed.map_err(|error| format!("windows: could not pass on the output: {error}"))?;
-    let code = status.code().or_else(|| said.all_passed().then_some(0));
-    std::process::exit(code.unwrap_or(1))
+    // No code: a signal ended it.
+    let code = status.code().unwrap_or(i32::from(!(is_killed(status) && said.all_passed())));
+    std::process::exit(code)
+}
+
+/// Whether it was killed, as Wine's server does it, and did not break down by itself.
+#[cfg(unix)]
+fn is_killed(status: ExitStatus) -> bool {
+    const SIGKILL: i32 = 9;
+    std::os::unix::process::ExitStatusExt::signal(&status) == Some(SIGKILL)
+}
+
+/// There is no Wine on Windows.
+#[cfg(not(unix))]
+fn is_killed(_: ExitStatus) -> bool {
+    false
 }
 
 /// What a program said.
@@ -76,6 +90,16 @@ fn attempt_once(
 #[cfg(test)]
 mod tests {
     use super::Said;
+
+    #[cfg(unix)]
+    #[test]
+    fn only_a_kill_takes_a_code_that_was_one() {
+        use std::os::unix::process::ExitStatusExt;
+        let ended = |signal| super::is_killed(std::process::ExitStatus::from_raw(signal));
+        assert!(ended(9));
+        // SIGABRT, SIGSEGV, SIGTERM.
+        assert!([6, 11, 15].into_iter().all(|signal| !ended(signal)));
+    }
 
     fn all_passed(out: &str) -> bool {
         Said { out: out.into(), err: Vec::new() }.all_passed()
