@@ -48,6 +48,11 @@ pub(crate) struct BusyPoll {
 }
 
 impl BusyPoll {
+    /// Whether anything is ever looked for.
+    pub(crate) fn is_on(&self) -> bool {
+        !self.window.is_zero()
+    }
+
     /// Looks for `window` at the most; zero is never.
     pub(crate) fn new(window: Duration) -> Self {
         BusyPoll {

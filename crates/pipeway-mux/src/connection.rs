@@ -10,7 +10,7 @@ mod received;
 mod record;
 mod window;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -65,7 +65,9 @@ pub(crate) struct Connection {
     naming: Naming,
     decoder: Decoder,
     records: Slab<Record>,
-    ids: HashMap<ChannelId, Key>,
+    /// In order: the numbers are the other end's choice, which a hash would have to be safe from, and
+    /// there are few.
+    ids: BTreeMap<ChannelId, Key>,
     seeded: Vec<Option<Key>>,
     offers: Offers,
     next_number: u64,
@@ -100,7 +102,7 @@ impl Connection {
             decoder: Decoder::new(naming, &options.limits),
             naming,
             records: Slab::new(),
-            ids: HashMap::new(),
+            ids: BTreeMap::new(),
             seeded: Vec::new(),
             offers: Offers::default(),
             next_number,
@@ -158,9 +160,19 @@ impl Connection {
         self.gather_small = gather;
     }
 
-    /// Whether there is anything to be sent.
+    /// Whether there is anything to be sent now.
     pub(crate) fn has_output(&self) -> bool {
-        !self.out.is_empty()
+        self.out.is_urgent()
+    }
+
+    /// Whether there is something to be sent, all of which may wait a moment for more.
+    pub(crate) fn has_output_that_may_wait(&self) -> bool {
+        self.out.may_wait()
+    }
+
+    /// What there is to be sent is not to wait any more.
+    pub(crate) fn hurry(&mut self) {
+        self.out.hurry();
     }
 
     /// Whether somebody queues to send.
@@ -244,6 +256,12 @@ impl Connection {
         let record = &mut self.records[key];
         let generation = self.out.frame(code, record.id, payload);
         record.generation = generation;
+    }
+
+    /// As [`send`](Self::send), a frame that may wait a moment.
+    fn send_in_a_moment(&mut self, key: Key, code: Code, payload: &[u8]) {
+        let record = &mut self.records[key];
+        record.generation = self.out.frame_that_may_wait(code, record.id, payload);
     }
 
     /// Terminates a channel from here.

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use crate::Error;
 use crate::busy::BusyPoll;
+use crate::hold::Hold;
 use crate::input::Input;
 use crate::shared::Shared;
 
@@ -30,6 +31,12 @@ pub(crate) struct Driver<S> {
     /// Whether the stream below may hold back what it was given.
     unflushed: bool,
     busy: BusyPoll,
+    hold: Hold,
+    /// Whether it ever looks for anything before its thread sleeps.
+    looks: bool,
+    /// To wake itself is enough for the others to have their turn.
+    wakes_itself: bool,
+    close_timeout: Duration,
 }
 
 /// How many bytes a turn has moved.
@@ -41,7 +48,13 @@ struct Moved {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     /// `input` is what was read behind the handshake.
-    pub(crate) fn new(io: S, shared: Arc<Shared>, input: BytesMut, busy: BusyPoll) -> Self {
+    pub(crate) fn new(
+        io: S,
+        shared: Arc<Shared>,
+        input: BytesMut,
+        busy: BusyPoll,
+        close_timeout: Duration,
+    ) -> Self {
         Driver {
             io,
             shared,
@@ -49,20 +62,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             writing: Vec::new(),
             written: 0,
             unflushed: false,
+            looks: busy.is_on(),
             busy,
+            hold: Hold::default(),
+            wakes_itself: false,
+            close_timeout,
         }
     }
 
-    pub(crate) async fn run(mut self, close_timeout: Duration) {
+    pub(crate) fn that_wakes_itself(mut self) -> Self {
+        self.wakes_itself = true;
+        self.busy = BusyPoll::new(Duration::ZERO);
+        self
+    }
+
+    pub(crate) async fn run(mut self) {
         let mut yielding = pin!(None);
         let reached_end = poll_fn(|cx| {
             let mut moved = Moved::default();
             let poll = self.poll_run(cx, &mut moved);
-            if poll.is_pending() && self.busy.again(moved.read, moved.wrote, Instant::now) {
+            let is_held = poll.is_pending() && self.holds_back();
+            let busy = poll.is_pending() && self.busy.again(moved.read, moved.wrote, Instant::now);
+            if is_held || busy {
                 // The other tasks have their turn, the system is asked for what is ready, and then
                 // this task is woken: it waits, but its thread does not sleep.
                 if self.busy.gives_way() {
                     std::thread::yield_now();
+                }
+                if self.wakes_itself {
+                    cx.waker().wake_by_ref();
+                    return poll;
                 }
                 yielding.set(Some(yield_now()));
                 if let Some(yielding) = yielding.as_mut().as_pin_mut() {
@@ -73,7 +102,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         })
         .await;
         // Late is as good as never: the stream is let go all the same.
-        let _ = timeout(close_timeout, self.wind_down(reached_end)).await;
+        let _ = timeout(self.close_timeout, self.wind_down(reached_end)).await;
     }
 
     /// Moves bytes until the connection ends. Whether the other end has closed its direction.
@@ -111,6 +140,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 return Poll::Pending;
             }
         }
+    }
+
+    /// Whether there is output that is held back. What is not to wait any more is written.
+    fn holds_back(&mut self) -> bool {
+        let Driver { shared, hold, looks, .. } = self;
+        shared.with(|state| {
+            let may_wait = state.connection.has_output_that_may_wait();
+            state.is_holding = may_wait && hold.again(*looks, Instant::now);
+            if may_wait && !state.is_holding {
+                // Which wakes this task.
+                state.connection.hurry();
+            }
+            state.is_holding
+        })
     }
 
     fn fail(&mut self, doing: &str, error: io::Error) -> bool {
@@ -176,6 +219,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             if filled {
                 state.connection.take_output(&mut self.writing);
                 state.is_writing = true;
+                if std::mem::take(&mut state.is_holding) {
+                    self.hold.is_joined();
+                }
             }
             if state.connection.has_queue() {
                 state.connection.give_turns();
@@ -196,6 +242,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         let sound = self.shared.with(|state| {
             // With nobody left to hold it, it ends here.
             state.connection.end(Ok(()));
+            state.connection.hurry();
             matches!(state.connection.ended(), Some(Ok(())))
         });
         if sound {

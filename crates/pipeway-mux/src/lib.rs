@@ -65,6 +65,7 @@ mod frame;
 #[doc(hidden)]
 pub mod fuzzing;
 mod handshake;
+mod hold;
 mod id;
 mod input;
 mod msgpack;

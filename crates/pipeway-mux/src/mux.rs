@@ -96,6 +96,34 @@ impl Mux {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        Mux::check_v3(&options)?;
+        Ok(Mux::start(io, options, true, BytesMut::new()))
+    }
+
+    /// As [`create`](Mux::create), where something other than tokio runs the task that moves the
+    /// bytes: `spawn` is given it, and must have it run. A task that wakes itself there has its next turn
+    /// after the other tasks had theirs and it was found out what is ready, and whether a thread looks
+    /// for more before it sleeps is its own business ([`Options::busy_poll`] tells only whether to
+    /// hold output back for a moment). Time is still tokio's.
+    ///
+    /// # Errors
+    ///
+    /// As [`create`](Mux::create).
+    pub fn create_on<S>(
+        io: S,
+        options: Options,
+        spawn: impl FnOnce(Pin<Box<dyn Future<Output = ()> + Send>>),
+    ) -> Result<Mux, Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        Mux::check_v3(&options)?;
+        let (mux, driver) = Mux::with_driver(io, options, true, BytesMut::new());
+        spawn(Box::pin(driver.that_wakes_itself().run()));
+        Ok(mux)
+    }
+
+    fn check_v3(options: &Options) -> Result<(), Error> {
         options.check()?;
         if options.version != Version::V3 {
             return Err(Error::new(
@@ -103,10 +131,19 @@ impl Mux {
                 "versions 1 and 2 have a handshake, which is waited for: use `connect`",
             ));
         }
-        Ok(Mux::start(io, options, true, BytesMut::new()))
+        Ok(())
     }
 
     fn start<S>(io: S, options: Options, odd: bool, input: BytesMut) -> Mux
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (mux, driver) = Mux::with_driver(io, options, odd, input);
+        tokio::spawn(driver.run());
+        mux
+    }
+
+    fn with_driver<S>(io: S, options: Options, odd: bool, input: BytesMut) -> (Mux, Driver<S>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -114,8 +151,7 @@ impl Mux {
         let busy = BusyPoll::new(options.busy_poll);
         let shared = Shared::new(Connection::new(options, odd));
         let mux = Mux::hold(&shared);
-        tokio::spawn(Driver::new(io, shared, input, busy).run(close_timeout));
-        mux
+        (mux, Driver::new(io, shared, input, busy, close_timeout))
     }
 
     /// Offers a channel by `name`, and waits until the other end accepts it. Dropping the future

@@ -27,6 +27,8 @@ pub(crate) struct State {
     pub(crate) is_writing: bool,
     /// Whether the driver has stopped reading.
     pub(crate) is_stalled: bool,
+    /// Whether the driver knows that there is output that may wait.
+    pub(crate) is_holding: bool,
     /// Wakers that are not needed any more. Dropping one may drop whatever waited, a channel of this
     /// connection included, so that is done outside the lock.
     discarded: Vec<Waker>,
@@ -67,6 +69,7 @@ impl Shared {
                 holders: 0,
                 is_writing: false,
                 is_stalled: false,
+                is_holding: false,
                 discarded: Vec::new(),
                 done: None,
             }),
@@ -100,6 +103,7 @@ impl State {
 
     fn wants_driver(&self) -> bool {
         (!self.is_writing && (self.connection.has_output() || self.connection.has_queue()))
+            || (!self.is_writing && !self.is_holding && self.connection.has_output_that_may_wait())
             || (self.is_stalled && self.connection.may_receive())
             || self.is_ending()
     }

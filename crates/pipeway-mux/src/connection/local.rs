@@ -198,7 +198,13 @@ impl Connection {
         if self.options.version.has_windows() {
             let window = self.count_window(key, window);
             self.records[key].receive.set(window);
-            self.send(key, Code::OfferAccepted, &Self::number_payload(window));
+            let payload = Self::number_payload(window);
+            if self.records[key].inbox.is_empty() {
+                self.send(key, Code::OfferAccepted, &payload);
+            } else {
+                // Who has sent something with the offer waits for an answer to that.
+                self.send_in_a_moment(key, Code::OfferAccepted, &payload);
+            }
         } else {
             self.send(key, Code::OfferAccepted, &[]);
         }

@@ -1,6 +1,6 @@
 //! Offers that wait to be accepted, and those who wait to accept.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::Key;
@@ -13,7 +13,7 @@ pub(crate) struct AcceptId(u64);
 /// calls: the n-th accept takes the n-th offer. An offer that no accept is there for is announced.
 #[derive(Debug, Default)]
 pub(super) struct Offers {
-    by_name: HashMap<Arc<str>, Queue>,
+    by_name: BTreeMap<Arc<str>, Queue>,
     announced: VecDeque<Key>,
     count: usize,
     next_accept: u64,

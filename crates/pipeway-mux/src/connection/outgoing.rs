@@ -40,6 +40,8 @@ pub(super) struct Outgoing {
     /// Up to where content is taken now.
     limit: usize,
     bytes: Vec<u8>,
+    /// Whether some of it is not to wait for more.
+    is_urgent: bool,
     /// Where content stands, in order, so that it can be taken out again.
     contents: Vec<Content>,
     /// Which filling this is.
@@ -63,6 +65,7 @@ impl Outgoing {
             version,
             limit: CONTENT_LIMIT,
             bytes: Vec::new(),
+            is_urgent: false,
             contents: Vec::new(),
             generation: 1,
             written: 0,
@@ -71,14 +74,34 @@ impl Outgoing {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+    /// Whether there is something that is not to wait for more.
+    pub(super) fn is_urgent(&self) -> bool {
+        self.is_urgent
+    }
+
+    /// Whether there is something, all of which may wait a moment for more.
+    pub(super) fn may_wait(&self) -> bool {
+        !self.is_urgent && !self.bytes.is_empty()
+    }
+
+    /// Nothing is to wait any more.
+    pub(super) fn hurry(&mut self) {
+        self.is_urgent = !self.bytes.is_empty();
     }
 
     /// Writes a frame that has no content. The generation that it belongs to.
     pub(super) fn frame(&mut self, code: Code, id: ChannelId, payload: &[u8]) -> u64 {
+        self.is_urgent = true;
         frame::write_frame(&mut self.bytes, self.version, code, id, payload);
         self.generation
+    }
+
+    /// As [`frame`](Self::frame), one that may wait a moment, since nothing is held up by that.
+    pub(super) fn frame_that_may_wait(&mut self, code: Code, id: ChannelId, payload: &[u8]) -> u64 {
+        let was_urgent = self.is_urgent;
+        let generation = self.frame(code, id, payload);
+        self.is_urgent = was_urgent;
+        generation
     }
 
     /// Writes a frame that the other end caused.
@@ -86,6 +109,13 @@ impl Outgoing {
         let before = self.bytes.len();
         self.frame(code, id, payload);
         self.answers += self.bytes.len() - before;
+    }
+
+    /// As [`answer`](Self::answer), one that may wait a moment.
+    pub(super) fn answer_that_may_wait(&mut self, code: Code, id: ChannelId) {
+        let was_urgent = self.is_urgent;
+        self.answer(code, id, &[]);
+        self.is_urgent = was_urgent;
     }
 
     /// Whether the other end causes more than it reads.
@@ -128,6 +158,7 @@ impl Outgoing {
         while written < content.len() {
             let part = &content[written..content.len().min(written + CONTENT_MAX)];
             let start = self.bytes.len();
+            self.is_urgent = true;
             if start == 0 {
                 // One allocation rather than several that grow.
                 self.bytes.reserve(content.len().min(self.limit) + HEAD_MAX);
@@ -167,6 +198,7 @@ impl Outgoing {
         }
         kept.extend_from_slice(&self.bytes[at..]);
         self.bytes = kept;
+        self.is_urgent &= !self.bytes.is_empty();
     }
 
     pub(super) fn generation(&self) -> u64 {
@@ -186,6 +218,7 @@ impl Outgoing {
         }
         std::mem::swap(&mut self.bytes, space);
         self.contents.clear();
+        self.is_urgent = false;
         self.answers = 0;
         self.generation += 1;
     }

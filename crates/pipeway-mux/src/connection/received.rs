@@ -245,7 +245,8 @@ impl Connection {
                 let name = Arc::clone(&record.name);
                 self.offers.remove(&name, key);
             }
-            self.out.answer(Code::ChannelTerminated, id, &[]);
+            // The other end is done with it.
+            self.out.answer_that_may_wait(Code::ChannelTerminated, id);
         }
         self.be_gone(key);
         Ok(())
