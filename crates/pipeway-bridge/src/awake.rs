@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use pipeway_transport::BusyPoll;
+use pipeway_transport::{BusyPoll, IoLoop};
 use tokio::task::yield_now;
 
 use crate::conn::Conn;
@@ -85,6 +85,14 @@ pub(crate) async fn wait<T>(
         let mut moved = Moved::default();
         let polled = work(cx, &mut moved);
         if !looks {
+            return polled;
+        }
+        if IoLoop::looks_here() {
+            // The loop knows by itself whether anybody else has work.
+            let bytes = moved.read + moved.wrote;
+            if polled.is_ready() || (1..=SMALL).contains(&bytes) {
+                IoLoop::expect_more();
+            }
             return polled;
         }
         let (again, gives_way) = THREAD.with_borrow_mut(|thread| match &polled {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pipeway_telemetry::Sink;
 use pipeway_transport::link::{Link, Opening};
-use pipeway_transport::{Access, BusyPoll, ConnectOptions, Endpoint, HalfClose};
+use pipeway_transport::{Access, BusyPoll, ConnectOptions, Endpoint, HalfClose, IoLoop};
 
 /// One bridge: where it listens, what it connects to, and the rules between.
 #[derive(Clone, Debug)]
@@ -51,6 +51,9 @@ pub struct BridgeConfig {
     /// before the thread sleeps; ever more seldom where that is in vain. Default:
     /// [as it pays](BusyPoll::PAYS) on this system, which is not on Windows.
     pub busy_poll: bool,
+    /// The loop that the bridge is served on; with [`through`](Self::through), best that of the link.
+    /// Default: tokio's runtime serves it.
+    pub io_loop: Option<IoLoop>,
     /// Where events go.
     pub events: Sink,
 }
@@ -74,6 +77,7 @@ impl BridgeConfig {
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             busy_poll: BusyPoll::PAYS,
+            io_loop: None,
             events: Sink::disabled(),
         }
     }

@@ -58,7 +58,21 @@ impl Conn {
     }
 
     /// Writes all of `out`, whose verbatim part lies in `source`.
+    #[inline]
     pub(crate) fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        out: &mut Outgoing,
+        source: &mut Buffer,
+    ) -> Poll<io::Result<()>> {
+        // Each turn of a session asks, and mostly there is nothing.
+        if out.bytes.is_empty() && out.verbatim == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_send_some(cx, out, source)
+    }
+
+    fn poll_send_some(
         &mut self,
         cx: &mut Context<'_>,
         out: &mut Outgoing,

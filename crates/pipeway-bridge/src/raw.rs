@@ -172,18 +172,14 @@ impl Ended {
 impl Conn {
     /// Waits, for a bounded time, until what was written is safe from the close that follows.
     async fn close(&mut self, patience: Duration) {
+        if self.stream.goes_on_by_itself() {
+            return;
+        }
         let mut deadline = Deadline::default();
         deadline.set(Some(patience));
-        let mut first = true;
         poll_fn(|cx| match self.poll_shutdown(cx) {
             // The other end may be gone already.
             Poll::Ready(_) => Poll::Ready(()),
-            // A link's channel has only to wait for its connection's turn, which comes now: that
-            // is not worth a timer.
-            Poll::Pending if std::mem::take(&mut first) => {
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
             Poll::Pending => deadline.poll(cx),
         })
         .await;

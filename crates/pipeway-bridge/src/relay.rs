@@ -31,6 +31,13 @@ struct Direction {
     splicing: Splicing,
 }
 
+impl Direction {
+    /// Whether nothing is on its way.
+    fn is_idle(&self) -> bool {
+        self.out.is_empty() && self.splicing.is_unused()
+    }
+}
+
 /// How a relay ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ended {
@@ -98,6 +105,14 @@ impl Relay {
         };
         if direction.ended {
             return None;
+        }
+        if direction.is_idle() && from.input.is_empty() && !from.ended {
+            // Mostly it is the other direction that something has come for.
+            match from.stream.poll_read_ready(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Some(Ended { end, failed: true }),
+                Poll::Pending => return None,
+            }
         }
         let mut turn = Turn::default();
         loop {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pipeway_telemetry::{Event, EventKind, Fault, Side};
-use pipeway_transport::{Endpoint, ErrorKind, HalfClose, ListenOptions, Listener, Mode};
+use pipeway_transport::{Endpoint, ErrorKind, HalfClose, IoLoop, ListenOptions, Listener, Mode};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::gateway::PipesFailure;
@@ -30,6 +30,7 @@ const HEADERS_MAX: usize = 1024;
 #[derive(Debug)]
 pub struct Bridge {
     listener: Listener,
+    io_loop: Option<IoLoop>,
     shared: Arc<Shared>,
 }
 
@@ -230,8 +231,7 @@ impl Bridge {
                     .unwrap_or(u32::MAX)
                     .saturating_add(1),
                 half_close: config.half_close,
-                // What a link carries is another task's, of the runtime's.
-                own_thread: config.through.is_none(),
+                io_loop: config.io_loop.clone(),
                 ..ListenOptions::default()
             },
         )?;
@@ -247,7 +247,7 @@ impl Bridge {
             upstream,
             events: config.events,
         });
-        Ok(Bridge { listener, shared: Arc::new(shared) })
+        Ok(Bridge { listener, io_loop: config.io_loop, shared: Arc::new(shared) })
     }
 
     /// The endpoint that clients connect to, as observed.
@@ -268,8 +268,15 @@ impl Bridge {
 
     /// Serves clients until `shutdown` is ordered, lets the sessions finish, and cuts what is
     /// left at the drain deadline. Dropping the future cuts everything at once.
-    pub async fn run(self, mut shutdown: Shutdown) -> Summary {
-        let Bridge { mut listener, shared } = self;
+    pub async fn run(mut self, shutdown: Shutdown) -> Summary {
+        match self.io_loop.take() {
+            Some(io_loop) => io_loop.run(self.run_here(shutdown)).await,
+            None => self.run_here(shutdown).await,
+        }
+    }
+
+    async fn run_here(self, mut shutdown: Shutdown) -> Summary {
+        let Bridge { mut listener, shared, .. } = self;
         // However this future ends, no session outlives it.
         let _cut = CutOnDrop(Arc::clone(&shared));
         tell(&shared, EventKind::Start);

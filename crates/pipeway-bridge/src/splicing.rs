@@ -57,6 +57,12 @@ impl Splicing {
         self.splice.as_ref().is_none_or(Splice::is_empty)
     }
 
+    /// Whether the system moves nothing itself.
+    #[inline]
+    pub(crate) fn is_unused(&self) -> bool {
+        self.splice.is_none()
+    }
+
     /// Takes note of a read of `n` bytes.
     pub(crate) fn was_read(&mut self, n: usize) {
         self.long_reads = if n >= LONG { self.long_reads.saturating_add(1) } else { 0 };

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use tokio::net::TcpSocket;
 use tokio::time::{Instant, timeout_at};
 
 use crate::{Direction, Endpoint, Error, ErrorKind, HalfClose, Stream, sys};
@@ -81,20 +80,11 @@ pub async fn connect(endpoint: &Endpoint, options: &ConnectOptions) -> Result<St
     let deadline = Instant::now() + options.timeout;
     let verify = options.verify_server.unwrap_or(matches!(endpoint, Endpoint::Local(_)));
     match options.check(endpoint)? {
-        Endpoint::Tcp(address) => {
-            let connected = async {
-                let socket =
-                    if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-                let stream = socket.connect(address).await?;
-                stream.set_nodelay(true)?;
-                sys::connected_tcp(stream)
-            };
-            match timeout_at(deadline, connected).await {
-                Ok(Ok(stream)) => Ok(Stream::tcp(stream)),
-                Ok(Err(error)) => Err(tcp_error(endpoint, error)),
-                Err(_) => Err(timed_out(endpoint, options.timeout)),
-            }
-        }
+        Endpoint::Tcp(address) => match timeout_at(deadline, sys::connect_tcp(address)).await {
+            Ok(Ok(stream)) => Ok(Stream::tcp(stream)),
+            Ok(Err(error)) => Err(tcp_error(endpoint, error)),
+            Err(_) => Err(timed_out(endpoint, options.timeout)),
+        },
         local => sys::connect_local(&local, deadline, options, verify).await.map(Stream::local),
     }
 }

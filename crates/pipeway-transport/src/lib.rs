@@ -94,6 +94,7 @@ mod fifo;
 mod half_close;
 #[cfg(feature = "hyper")]
 pub mod hyper;
+mod io_loop;
 mod joined;
 mod limit;
 #[cfg(feature = "link")]
@@ -104,6 +105,8 @@ mod pages;
 #[cfg(any(feature = "hyper", feature = "tungstenite"))]
 mod path;
 mod peer;
+#[cfg(feature = "link")]
+mod spawned;
 mod splice;
 #[cfg(feature = "stdio")]
 pub mod stdio;
@@ -122,6 +125,7 @@ pub use direction::Direction;
 pub use endpoint::{Endpoint, EndpointParseError, LocalName, PipeName, UnixPath, local_folder};
 pub use error::{Error, ErrorKind};
 pub use half_close::{HalfClose, HalfCloseParseError};
+pub use io_loop::IoLoop;
 pub use joined::{Joined, join};
 pub use limit::raise_file_limit;
 pub use listen::{ListenOptions, Listener};

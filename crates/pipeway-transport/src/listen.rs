@@ -1,11 +1,13 @@
 //! The server's end.
 
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::connect::remote_refused;
-use crate::{Access, Endpoint, Error, ErrorKind, HalfClose, Mode, Peer, Stream, sys};
+use crate::{Access, Endpoint, Error, ErrorKind, HalfClose, IoLoop, Mode, Peer, Stream, sys};
 
 /// How to listen.
 #[derive(Clone, Debug)]
@@ -27,9 +29,9 @@ pub struct ListenOptions {
     /// that of `local:NAME` always must. Otherwise it is enough that nobody else can replace the
     /// socket in it. Default: no.
     pub private_folder: bool,
-    /// Whether a named pipe's connections get a thread of their own, which reads and writes them
-    /// and runs what is [spawned](Listener::spawn). Has no meaning for sockets. Default: no.
-    pub own_thread: bool,
+    /// The loop that reads and writes the connections, and runs what is
+    /// [spawned](Listener::spawn). Default: tokio does.
+    pub io_loop: Option<IoLoop>,
 }
 
 impl Default for ListenOptions {
@@ -41,7 +43,7 @@ impl Default for ListenOptions {
             max_instances: 10_000,
             half_close: HalfClose::Auto,
             private_folder: false,
-            own_thread: false,
+            io_loop: None,
         }
     }
 }
@@ -56,6 +58,7 @@ pub struct Listener {
     inner: Inner,
     endpoint: Endpoint,
     activated: bool,
+    io_loop: Option<IoLoop>,
 }
 
 #[derive(Debug)]
@@ -79,6 +82,8 @@ impl Listener {
     /// lacks, and [`Insecure`](ErrorKind::Insecure) for what can't be made private.
     pub fn bind(endpoint: &Endpoint, options: &ListenOptions) -> Result<Listener, Error> {
         let resolved = endpoint.resolve()?;
+        let io_loop = options.io_loop.clone();
+        let worker = io_loop.as_ref().map(|io_loop| Arc::clone(io_loop.worker()));
         match resolved {
             Endpoint::Tcp(address) => {
                 if !options.allow_remote && !address.ip().to_canonical().is_loopback() {
@@ -97,15 +102,17 @@ impl Listener {
                 let activated = sys::activated_tcp(address);
                 let is_activated = activated.is_some();
                 let listener = match activated {
-                    Some(listener) => sys::TcpListener::from_std(listener),
+                    Some(listener) => Ok(listener),
                     None => bind_tcp(address, options.backlog),
                 }
+                .and_then(|listener| sys::TcpListener::from_std(listener, worker))
                 .map_err(|error| tcp_error(endpoint, error))?;
                 let address = listener.local_addr().map_err(|error| tcp_error(endpoint, error))?;
                 Ok(Listener {
                     inner: Inner::Tcp(listener),
                     endpoint: Endpoint::Tcp(address),
                     activated: is_activated,
+                    io_loop,
                 })
             }
             Endpoint::Stdio => Err(Error::new(
@@ -115,9 +122,10 @@ impl Listener {
             local => {
                 let private_folder =
                     options.private_folder || matches!(endpoint, Endpoint::Local(_));
-                let listener = sys::LocalListener::bind(&local, options, private_folder)?;
+                let listener = sys::LocalListener::bind(&local, options, private_folder, worker)?;
                 let activated = listener.is_activated();
-                Ok(Listener { inner: Inner::Local(Box::new(listener)), endpoint: local, activated })
+                let inner = Inner::Local(Box::new(listener));
+                Ok(Listener { inner, endpoint: local, activated, io_loop })
             }
         }
     }
@@ -150,19 +158,14 @@ impl Listener {
         }
     }
 
-    /// Runs a session, on a task of its own: on the listener's thread, if it has
-    /// [one](ListenOptions::own_thread), where nothing has to be handed from one thread to another
-    /// for what it reads, writes and connects to; else by tokio, whose runtime this must be called
-    /// in.
-    ///
-    /// On the listener's thread, tokio's timers and everything else of its are those of the runtime
-    /// that the listener was made in. A session whose `poll` panics ends.
+    /// Runs a session, on a task of its own: on the listener's [loop](ListenOptions::io_loop), if it
+    /// has one; else by tokio, whose runtime this must be called in. On the loop, a session whose `poll`
+    /// panics ends.
     pub fn spawn(&self, session: impl Future<Output = ()> + Send + 'static) {
-        // Boxed: the runtime moves what it is given more than once.
-        let session = Box::pin(session);
-        match &self.inner {
-            Inner::Local(listener) => listener.spawn(session),
-            Inner::Tcp(_) => drop(tokio::spawn(session)),
+        match &self.io_loop {
+            Some(io_loop) => io_loop.spawn(session),
+            // Boxed: the runtime moves what it is given more than once.
+            None => drop(tokio::spawn(Box::pin(session))),
         }
     }
 
@@ -190,8 +193,6 @@ impl Listener {
             Inner::Tcp(listener) => listener.poll_accept(cx).map(|accepted| {
                 let (stream, address) =
                     accepted.map_err(|error| accept_error(&self.endpoint, error))?;
-                // Without it an answer written in two parts waits for the first one's receipt.
-                stream.set_nodelay(true).map_err(|error| accept_error(&self.endpoint, error))?;
                 Ok((Stream::tcp(stream), Peer { address: Some(address), ..Peer::default() }))
             }),
         }
@@ -202,13 +203,13 @@ pub(crate) fn accept_error(endpoint: &Endpoint, error: std::io::Error) -> Error 
     Error::new(ErrorKind::Io, format!("could not accept a connection on {endpoint}")).source(error)
 }
 
-fn bind_tcp(address: std::net::SocketAddr, backlog: u32) -> std::io::Result<sys::TcpListener> {
+fn bind_tcp(address: SocketAddr, backlog: u32) -> std::io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     sys::share_port_rules(&socket)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-    sys::TcpListener::from_std(socket.into())
+    Ok(socket.into())
 }
 
 fn tcp_error(endpoint: &Endpoint, error: std::io::Error) -> Error {

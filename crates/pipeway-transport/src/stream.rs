@@ -45,8 +45,8 @@ impl Stream {
         Stream { inner: Inner::Local(stream) }
     }
 
-    pub(crate) fn tcp(stream: impl Into<sys::Tcp>) -> Self {
-        Stream { inner: Inner::Tcp(stream.into()) }
+    pub(crate) fn tcp(stream: sys::Tcp) -> Self {
+        Stream { inner: Inner::Tcp(stream) }
     }
 
     #[cfg(feature = "link")]
@@ -73,7 +73,7 @@ impl Stream {
     pub(crate) fn socket(&self) -> Option<sys::Socket<'_>> {
         match &self.inner {
             Inner::Local(stream) => stream.socket(),
-            Inner::Tcp(stream) => Some(sys::Socket::Tcp(stream)),
+            Inner::Tcp(stream) => Some(sys::tcp_socket(stream)),
             #[cfg(feature = "link")]
             Inner::Link(_) => None,
         }
@@ -97,6 +97,17 @@ impl Stream {
         match &self.inner {
             Inner::Local(stream) => stream.can_half_close(),
             Inner::Tcp(_) => true,
+            #[cfg(feature = "link")]
+            Inner::Link(_) => true,
+        }
+    }
+
+    /// Whether what was written, and the end behind it, gets to the other end though the stream is
+    /// dropped at once: through a link, which goes on. Elsewhere the system may still have to take
+    /// some of it over.
+    pub fn goes_on_by_itself(&self) -> bool {
+        match &self.inner {
+            Inner::Local(_) | Inner::Tcp(_) => false,
             #[cfg(feature = "link")]
             Inner::Link(_) => true,
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::opening::Opening;
 use super::spec::LinkSpec;
+use crate::IoLoop;
 
 /// How a link's guest is started, what it may open, and how the link is kept up.
 #[derive(Clone, Debug)]
@@ -43,6 +44,9 @@ pub struct LinkConfig {
     pub wsl_program: Option<PathBuf>,
     /// Who is told what the guest writes to its standard error.
     pub on_line: Option<OnLine>,
+    /// The loop that the link is held on: best that of those whose streams go through it. Default:
+    /// tokio's runtime holds it.
+    pub io_loop: Option<IoLoop>,
 }
 
 impl LinkConfig {
@@ -62,6 +66,7 @@ impl LinkConfig {
             stable: Duration::from_secs(60),
             wsl_program: None,
             on_line: None,
+            io_loop: None,
         }
     }
 }

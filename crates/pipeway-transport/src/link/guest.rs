@@ -1,6 +1,6 @@
 //! The guest: the process at the other side, which opens what it is asked for.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::task::Poll;
@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use pipeway_mux::{ChannelOptions, IncomingOffer, Mux};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::task::JoinSet;
 use tokio::time::{timeout, timeout_at};
 
 use super::handshake::{Failed, Rewound, hear};
@@ -16,6 +15,7 @@ use super::lines;
 use super::opening::Opening;
 use super::preface::{Answer, Hello, PROGRAM, Unfit, VERSIONS};
 use super::{relay, report};
+use crate::spawned::{Spawned, spawn};
 use crate::{Endpoint, Error, ErrorKind, connect};
 
 /// How long the first words may take: who starts a guest says them at once.
@@ -77,7 +77,7 @@ where
     let resolved = hello.openings.iter().map(|opening| may.resolve(opening)).collect();
     let answer = Answer { version: common, program: PROGRAM.to_owned(), resolved };
     write(&mut io, &answer.write(hello.nonce)).await?;
-    let mux = Mux::create(Rewound::new(rest, io), lines::options()).map_err(lost)?;
+    let mux = lines::mux(Rewound::new(rest, io)).map_err(lost)?;
     let silence = (hello.heartbeat * BEATS_MISSED).max(SILENCE_MIN);
     tokio::select! {
         ended = sessions(&mux, &may) => ended,
@@ -92,7 +92,7 @@ where
 /// What a guest may open.
 struct Permitted {
     /// By what an offer is named; whether it may be opened.
-    openings: HashMap<String, (Opening, Result<(), Error>)>,
+    openings: BTreeMap<String, (Opening, Result<(), Error>)>,
 }
 
 impl Permitted {
@@ -137,31 +137,65 @@ fn judge(opening: &Opening, allow: &[Endpoint]) -> Result<(), Error> {
 
 /// Opens what is asked for, until the link ends.
 async fn sessions(mux: &Mux, may: &Permitted) -> Result<(), Error> {
-    let mut sessions = JoinSet::new();
-    loop {
-        tokio::select! {
-            offer = mux.next_offer() => {
-                let Some(offer) = offer else { break };
-                match may.find(offer.name()) {
-                    Ok(_) if sessions.len() >= SESSIONS_MAX => refuse(offer, &Error::new(
-                        ErrorKind::Busy,
-                        format!("the guest has {SESSIONS_MAX} sessions, and takes no more"),
-                    )),
-                    Ok(opening) => {
-                        let mut session = Box::pin(session(offer, opening.clone()));
-                        // Its first steps are taken here and now: a task waits for its turn.
-                        let first = poll_fn(|cx| Poll::Ready(session.as_mut().poll(cx)));
-                        if first.await.is_pending() {
-                            sessions.spawn(session);
-                        }
-                    }
-                    Err(error) => refuse(offer, &error),
+    let mut sessions = Sessions::default();
+    while let Some(offer) = mux.next_offer().await {
+        match may.find(offer.name()) {
+            Ok(_) if sessions.is_full() => refuse(
+                offer,
+                &Error::new(
+                    ErrorKind::Busy,
+                    format!("the guest has {SESSIONS_MAX} sessions, and takes no more"),
+                ),
+            ),
+            Ok(opening) => {
+                let mut session = Box::pin(session(offer, opening.clone()));
+                // Its first steps are taken here and now: a task waits for its turn.
+                let first = poll_fn(|cx| Poll::Ready(session.as_mut().poll(cx)));
+                if first.await.is_pending() {
+                    sessions.add(spawn(session));
                 }
             }
-            Some(_) = sessions.join_next() => {}
+            Err(error) => refuse(offer, &error),
         }
     }
     mux.completion().await.map_err(lost)
+}
+
+/// The sessions that were begun, which end when this is dropped. Those that are done are let go
+/// when as many again have come.
+#[derive(Default)]
+struct Sessions {
+    begun: Vec<Spawned>,
+    /// How many there were when those that were done were last let go.
+    left: usize,
+}
+
+impl Sessions {
+    fn add(&mut self, session: Spawned) {
+        if self.begun.len() >= (2 * self.left).max(64) {
+            self.let_go();
+        }
+        self.begun.push(session);
+    }
+
+    /// Whether there are as many as may be.
+    fn is_full(&mut self) -> bool {
+        if self.begun.len() >= SESSIONS_MAX {
+            self.let_go();
+        }
+        self.begun.len() >= SESSIONS_MAX
+    }
+
+    fn let_go(&mut self) {
+        self.begun.retain(|session| !session.is_done());
+        self.left = self.begun.len();
+    }
+}
+
+impl Drop for Sessions {
+    fn drop(&mut self) {
+        self.begun.iter().for_each(Spawned::cut);
+    }
 }
 
 /// Opens what was asked for, and carries it to its end.

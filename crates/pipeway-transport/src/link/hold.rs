@@ -57,7 +57,10 @@ impl Link {
             pauses: Pauses::new(config.retry_first, config.retry_most),
             attempt: 0,
         };
-        tokio::spawn(holder.run());
+        match &config.io_loop {
+            Some(io_loop) => io_loop.spawn(holder.run()),
+            None => drop(tokio::spawn(holder.run())),
+        }
         Ok(Link { config, rx, stop_tx: Arc::new(stop_tx) })
     }
 
@@ -269,7 +272,7 @@ impl Holder {
         static LIVES: AtomicU64 = AtomicU64::new(0);
         let Started { mut process, io, answer } = started;
         let up_since = Instant::now();
-        let mux = match Mux::create(io, lines::options()) {
+        let mux = match lines::mux(io) {
             Ok(mux) => mux,
             Err(error) => {
                 process.kill().await;

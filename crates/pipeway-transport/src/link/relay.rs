@@ -12,10 +12,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use super::pieces::Pieces;
-use crate::Stream;
+use crate::{IoLoop, Stream};
 
 /// How much is read from a stream at once.
 const PIECE: usize = 128 * 1024;
+
+/// A turn that moves no more is part of a conversation, in bytes.
+const SMALL: u64 = 16 * 1024;
 
 /// How long what the other end wrote before it closed the channel may take to be written here.
 const LINGER: Duration = Duration::from_secs(10);
@@ -33,6 +36,8 @@ struct Relay {
     to_channel: WriteHalf,
     up: Phase,
     down: Phase,
+    /// How many bytes went either way.
+    moved: u64,
     /// What was taken from the channel and the stream has not taken yet.
     pieces: Pieces,
     /// What was read from the stream and has no place in the channel yet.
@@ -59,6 +64,7 @@ pub(super) async fn relay(channel: Channel, stream: Stream) {
         to_channel,
         up: Phase::Moving,
         down: Phase::Moving,
+        moved: 0,
         pieces: Pieces::default(),
         waiting: Vec::new(),
         linger: None,
@@ -90,6 +96,16 @@ enum Broken {
 
 impl Relay {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        let before = self.moved;
+        let polled = self.poll_both(cx);
+        // A long transfer keeps its thread awake by itself.
+        if self.moved - before <= SMALL {
+            IoLoop::expect_more();
+        }
+        polled
+    }
+
+    fn poll_both(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
         if let Poll::Ready(Err(broken)) = self.poll_up(cx) {
             return Poll::Ready(Err(broken));
         }
@@ -111,7 +127,9 @@ impl Relay {
             };
             if self.pieces.len() == 0 {
                 let taken = ready!(self.pieces.poll_fill_half(cx, channel));
-                if taken.map_err(|_| Broken::Channel)? == 0 {
+                let taken = taken.map_err(|_| Broken::Channel)?;
+                self.moved += taken as u64;
+                if taken == 0 {
                     self.up = Phase::Ending;
                     break;
                 }
@@ -126,6 +144,9 @@ impl Relay {
                 }
             }
         }
+        if self.up == Phase::Ending && self.is_closed_by_drop(cx) {
+            self.up = Phase::Done;
+        }
         if self.up == Phase::Ending {
             // Where a stream has no half-close this waits until all is taken over, and the other
             // direction goes on.
@@ -136,6 +157,14 @@ impl Relay {
             self.up = Phase::Done;
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Whether the stream is closed next, which tells its other end the end of this direction as well
+    /// as a shutdown would: the channel is over, and a socket keeps what was written.
+    fn is_closed_by_drop(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(channel) = &self.from_channel else { return false };
+        self.stream.socket().is_some()
+            && matches!(pin!(channel.completion()).poll(cx), Poll::Ready(Ok(Ended::Terminated)))
     }
 
     /// From the stream to the channel.
@@ -160,7 +189,9 @@ impl Relay {
                 }
                 Poll::Ready(Ok(length))
             });
-            if ready!(length)? == 0 {
+            let length = ready!(length)?;
+            self.moved += length as u64;
+            if length == 0 {
                 self.down = Phase::Ending;
             }
         }

@@ -115,11 +115,11 @@ fn what_comes_through_a_link_goes_on_where_it_lies_and_no_further_than_asked() {
         let through = LinkStream::new(channel, opening.endpoint().clone(), Mode::Tcp);
         let mut from = Stream::link(through);
         // Where it goes on to.
-        let (target, mut to) =
-            tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), async {
-                Stream::tcp(listener.accept().await.unwrap().0)
-            });
-        let mut target = target.unwrap();
+        let options = ConnectOptions::default();
+        let (target, to) = tokio::join!(crate::connect(opening.endpoint(), &options), async {
+            listener.accept().await.unwrap().0
+        });
+        let (mut target, mut to) = (to, target.unwrap());
         let body: Vec<u8> = (0..300_000_u32).map(|number| number as u8).collect();
         let served = body.clone();
         let serving = tokio::spawn(async move {

@@ -5,8 +5,11 @@
 mod unix;
 #[cfg(windows)]
 mod windows;
+#[cfg_attr(not(any(target_os = "linux", windows)), path = "no_worker.rs")]
+mod worker;
 
 #[cfg(unix)]
 pub(crate) use unix::*;
 #[cfg(windows)]
 pub(crate) use windows::*;
+pub(crate) use worker::{Running, Worker};

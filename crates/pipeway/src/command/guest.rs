@@ -2,11 +2,12 @@
 
 use std::io::IsTerminal;
 
-use pipeway_transport::ErrorKind;
 use pipeway_transport::link::{GuestOptions, serve};
 use pipeway_transport::stdio::Stdio;
+use pipeway_transport::{ErrorKind, IoLoop};
 
 use crate::args::GuestArgs;
+use crate::command::io_loop;
 use crate::exit::Exit;
 use crate::output::{Failure, talk};
 use crate::service::StopSignals;
@@ -24,10 +25,20 @@ pub(crate) async fn guest(args: GuestArgs) -> Result<(), Failure> {
         Failure::new(Exit::Failure, "the system's signals can't be received").cause(&error)
     })?;
     pipeway_transport::raise_file_limit();
-    let io = Stdio::open().map_err(|error| Failure::listen(&error))?;
     let options = GuestOptions { allow: args.allow };
+    let serving = async {
+        let io = Stdio::open().map_err(|error| Failure::listen(&error))?;
+        Ok(serve(io, options).await)
+    };
+    let io_loop = if IoLoop::CARRIES_LINKS { io_loop()? } else { None };
+    let serving = async {
+        match io_loop {
+            Some(io_loop) => io_loop.run(serving).await,
+            None => serving.await,
+        }
+    };
     tokio::select! {
-        ended = serve(io, options) => ended.map_err(|error| {
+        ended = serving => ended?.map_err(|error| {
             let exit = match error.kind() {
                 ErrorKind::TimedOut => Exit::Timeout,
                 ErrorKind::Unsupported => Exit::Usage,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use pipeway_bridge::tell_link;
 use pipeway_telemetry::Sink;
+use pipeway_transport::IoLoop;
 use pipeway_transport::link::{Link, LinkConfig, LinkState, OnLine, Opening};
 
 use crate::output::{Failure, talk};
@@ -24,6 +25,7 @@ impl Links {
         mut links: Vec<LinkConfig>,
         openings: impl IntoIterator<Item = (usize, Opening)>,
         events: &Sink,
+        io_loop: Option<&IoLoop>,
     ) -> Result<Links, Failure> {
         for (number, opening) in openings {
             let openings = &mut links[number].openings;
@@ -35,6 +37,7 @@ impl Links {
         for mut config in links {
             let name = config.name.clone();
             config.on_line = Some(OnLine::new(move |line| talk(&format!("link {name}: {line}"))));
+            config.io_loop = io_loop.cloned();
             let link = Link::start(config).map_err(|error| Failure::listen(&error))?;
             tokio::spawn(tell(link.clone(), events.clone()));
             started.push(link);

@@ -2,9 +2,11 @@
 
 use futures_util::future::{join, join_all};
 use pipeway_bridge::{Bridge, BridgeConfig, Gateway, GatewayConfig, Shutdown, Summary};
+use pipeway_transport::IoLoop;
 use pipeway_transport::link::Opening;
 
 use crate::args::{BridgeArgs, ServeArgs};
+use crate::command::io_loop;
 use crate::command::links::Links;
 use crate::config::{Config, Opened};
 use crate::exit::Exit;
@@ -31,8 +33,11 @@ pub(super) async fn run(config: Config, bad_config: Exit) -> Result<(), Failure>
         Failure::new(Exit::Failure, "the system's signals can't be received").cause(&error)
     })?;
     let Opened { links, bridges, gateways, events } = config.open()?;
-    let links = Links::start(links, openings(&bridges, &gateways)?, &events)?;
+    let io_loop = io_loop()?;
+    let of_links = io_loop.as_ref().filter(|_| IoLoop::CARRIES_LINKS);
+    let links = Links::start(links, openings(&bridges, &gateways)?, &events, of_links)?;
     let bridges = bridges.into_iter().map(|(mut config, link)| {
+        config.io_loop = if link.is_some() { of_links.cloned() } else { io_loop.clone() };
         config.through = link.map(|number| links.of(number));
         config
     });

@@ -1,41 +1,39 @@
 //! Accepting without asking the system in vain: an `accept` that finds nobody costs ten times a
 //! `poll` that says so, since the system makes a socket before it looks.
 
-// A descriptor is handed to the runtime, which has to be promised that it stays open.
-#![allow(unsafe_code)]
-
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::SocketAddrAny;
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
-use tokio::net::{TcpStream, UnixStream};
 
 use super::prompt::Prompt;
+use super::source::{For, Source, Teller};
+use crate::sys::Worker;
 
 /// A Unix socket that listens.
 #[derive(Debug)]
 pub(crate) struct UnixListener(Queue);
 
 impl UnixListener {
-    /// `listener` must not wait in its calls.
-    pub(crate) fn from_std(listener: std::os::unix::net::UnixListener) -> io::Result<Self> {
-        Queue::new(listener.into()).map(UnixListener)
+    /// `listener` must not wait in its calls. What it accepts is `teller`'s, as it is.
+    pub(crate) fn from_std(
+        listener: std::os::unix::net::UnixListener,
+        teller: Teller,
+    ) -> io::Result<Self> {
+        Queue::new(listener.into(), teller).map(UnixListener)
     }
 
     /// The next connection. An error is about one that is gone, or about the listener: it does not
     /// end it.
-    pub(crate) fn poll_accept(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<Prompt<UnixStream>>> {
+    pub(crate) fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Prompt>> {
         let socket = ready!(self.0.poll_take(cx, accept))?;
-        Poll::Ready(UnixStream::from_std(socket.into()).map(Prompt::accepted))
+        Poll::Ready(Prompt::accepted(socket, self.0.teller.clone()))
     }
 }
 
@@ -44,13 +42,16 @@ impl UnixListener {
 pub(crate) struct TcpListener(Queue);
 
 impl TcpListener {
-    /// `listener` must not wait in its calls.
-    pub(crate) fn from_std(listener: std::net::TcpListener) -> io::Result<Self> {
-        Queue::new(listener.into()).map(TcpListener)
+    /// `listener` must not wait in its calls. What it accepts is the worker's, as it is.
+    pub(crate) fn from_std(
+        listener: std::net::TcpListener,
+        worker: Option<Arc<Worker>>,
+    ) -> io::Result<Self> {
+        Queue::new(listener.into(), Teller::of(worker)).map(TcpListener)
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(rustix::net::getsockname(self.0.socket.get_ref())?.try_into()?)
+        Ok(rustix::net::getsockname(&self.0.source)?.try_into()?)
     }
 
     /// The next connection, and whose it is. An error is about one that is gone, or about the
@@ -58,28 +59,29 @@ impl TcpListener {
     pub(crate) fn poll_accept(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<io::Result<(Prompt<TcpStream>, SocketAddr)>> {
+    ) -> Poll<io::Result<(Prompt, SocketAddr)>> {
         let (socket, peer) = ready!(self.0.poll_take(cx, accept_from))?;
         // Some systems have no address of a client that has left already.
         let peer = peer.ok_or(Errno::CONNABORTED)?.try_into()?;
-        Poll::Ready(Ok((Prompt::accepted(TcpStream::from_std(socket.into())?), peer)))
+        // Without it an answer written in two parts waits for the first one's receipt.
+        rustix::net::sockopt::set_tcp_nodelay(&socket, true)?;
+        Poll::Ready(Ok((Prompt::accepted(socket, self.0.teller.clone())?, peer)))
     }
 }
 
 /// The connections that wait at a listening socket.
 #[derive(Debug)]
 struct Queue {
-    socket: AsyncFd<OwnedFd>,
-    /// One was taken since the runtime told that there are any: that may have been the last.
+    source: Source,
+    teller: Teller,
+    /// One was taken since it was told that there are any: that may have been the last.
     may_be_empty: bool,
 }
 
 impl Queue {
-    fn new(listener: OwnedFd) -> io::Result<Self> {
-        // SAFETY: an OwnedFd keeps its descriptor open, and the same, for as long as it lives,
-        // which the AsyncFd that has it sees to; nothing here closes or replaces it by number.
-        let socket = unsafe { AsyncFd::register_with_interest(listener, Interest::READABLE) }?;
-        Ok(Queue { socket, may_be_empty: false })
+    fn new(listener: OwnedFd, teller: Teller) -> io::Result<Self> {
+        let source = Source::new(listener, Interest::READABLE, teller.clone())?;
+        Ok(Queue { source, teller, may_be_empty: false })
     }
 
     fn poll_take<T>(
@@ -87,26 +89,15 @@ impl Queue {
         cx: &mut Context<'_>,
         take: impl Fn(&OwnedFd) -> rustix::io::Result<T>,
     ) -> Poll<io::Result<T>> {
-        loop {
-            let mut ready = ready!(self.socket.poll_read_ready(cx))?;
-            let listener = ready.get_inner();
-            let taken = match self.may_be_empty && is_empty(listener)? {
+        let Queue { source, may_be_empty, .. } = self;
+        source.poll_io(cx, For::Read, |listener| {
+            let taken = match *may_be_empty && is_empty(listener)? {
                 true => Err(Errno::AGAIN),
                 false => take(listener),
             };
-            match taken {
-                Ok(taken) => {
-                    self.may_be_empty = true;
-                    return Poll::Ready(Ok(taken));
-                }
-                Err(Errno::AGAIN) => {
-                    ready.clear_ready();
-                    self.may_be_empty = false;
-                }
-                Err(Errno::INTR) => {}
-                Err(error) => return Poll::Ready(Err(error.into())),
-            }
-        }
+            *may_be_empty = taken.is_ok();
+            Ok(taken?)
+        })
     }
 }
 
@@ -177,7 +168,7 @@ mod tests {
         fn new() -> Self {
             let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
             listener.set_nonblocking(true).unwrap();
-            let listener = TcpListener::from_std(listener).unwrap();
+            let listener = TcpListener::from_std(listener, None).unwrap();
             let address = listener.local_addr().unwrap();
             Port { listener, address }
         }

@@ -1,37 +1,28 @@
 //! One direction of a socket, which other processes may share: no call waits, whatever flags the
 //! socket has, and the runtime watches nothing but what is waited for.
 
-// A descriptor is handed to the runtime, which has to be promised that it stays open; and space is
-// filled that need not be cleared before.
-#![allow(unsafe_code)]
-
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use rustix::net::{RecvFlags, SendFlags, Shutdown};
-use tokio::io::unix::AsyncFd;
+use rustix::net::{SendFlags, Shutdown};
 use tokio::io::{Interest, ReadBuf};
+
+use super::source::{For, Share, Source, Teller};
 
 /// After so many writes that did not have to wait the socket is watched no more.
 const CALM: u32 = 32;
 
-fn watched(fd: Arc<OwnedFd>, interest: Interest) -> io::Result<AsyncFd<Arc<OwnedFd>>> {
-    // SAFETY: an OwnedFd keeps its descriptor open, and the same, for as long as it lives, which
-    // the AsyncFd that has a share of it sees to; nothing here closes or replaces it by number.
-    Ok(unsafe { AsyncFd::register_with_interest(fd, interest) }?)
-}
-
 /// The direction that comes from the other end.
 #[derive(Debug)]
 pub(crate) struct SocketReader {
-    socket: AsyncFd<Arc<OwnedFd>>,
+    socket: Source<Share>,
 }
 
 impl SocketReader {
     pub(crate) fn new(fd: OwnedFd) -> io::Result<Self> {
-        Ok(SocketReader { socket: watched(Arc::new(fd), Interest::READABLE)? })
+        let socket = Source::new(fd.into(), Interest::READABLE, Teller::current())?;
+        Ok(SocketReader { socket })
     }
 
     pub(crate) fn poll_read(
@@ -39,33 +30,7 @@ impl SocketReader {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        loop {
-            let mut guard = ready!(self.socket.poll_read_ready(cx))?;
-            let space = buf.remaining();
-            let read = guard.try_io(|socket| {
-                // SAFETY: it goes to the system alone, which writes content into it.
-                let room = unsafe { buf.unfilled_mut() };
-                let flags = RecvFlags::DONTWAIT;
-                let ((read, _), _) = rustix::net::recv(socket.get_ref(), room, flags)?;
-                Ok(read.len())
-            });
-            match read {
-                Ok(Ok(count)) => {
-                    // SAFETY: the system has written so many bytes into it.
-                    unsafe { buf.assume_init(count) };
-                    buf.advance(count);
-                    // That was all there is, and what comes next is told anew: it need not be
-                    // asked for in vain. The end has no such limit.
-                    if (1..space).contains(&count) {
-                        guard.clear_ready();
-                    }
-                    return Poll::Ready(Ok(()));
-                }
-                Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(Err(error)) => return Poll::Ready(Err(error)),
-                Err(_would_block) => {}
-            }
-        }
+        self.socket.poll_receive(cx, buf)
     }
 }
 
@@ -75,15 +40,15 @@ impl SocketReader {
 /// vain as long as there is room: so it is watched from the first write on that finds none.
 #[derive(Debug)]
 pub(crate) struct SocketWriter {
-    socket: Arc<OwnedFd>,
-    watched: Option<AsyncFd<Arc<OwnedFd>>>,
+    socket: Share,
+    watched: Option<Source<Share>>,
     /// How many writes in a row did not have to wait.
     calm: u32,
 }
 
 impl SocketWriter {
     pub(crate) fn new(fd: OwnedFd) -> Self {
-        SocketWriter { socket: Arc::new(fd), watched: None, calm: 0 }
+        SocketWriter { socket: fd.into(), watched: None, calm: 0 }
     }
 
     pub(crate) fn poll_write(
@@ -98,16 +63,14 @@ impl SocketWriter {
                     Err(error) => Err(io::Error::from(error)),
                 },
                 Some(watched) => {
-                    let mut guard = ready!(watched.poll_write_ready(cx))?;
-                    let send = |socket: &AsyncFd<Arc<OwnedFd>>| {
-                        Ok(rustix::net::send(socket.get_ref(), buf, send_flags())?)
-                    };
-                    match guard.try_io(send) {
-                        Ok(sent) => sent,
-                        Err(_would_block) => {
+                    ready!(watched.poll_ready(cx, For::Write))?;
+                    let send = |socket: &Share| Ok(rustix::net::send(socket, buf, send_flags())?);
+                    match watched.try_io(For::Write, send) {
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                             self.calm = 0;
                             continue;
                         }
+                        sent => sent,
                     }
                 }
             };
@@ -120,7 +83,8 @@ impl SocketWriter {
                     return Poll::Ready(Ok(count));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.watched = Some(watched(Arc::clone(&self.socket), Interest::WRITABLE)?);
+                    let (socket, teller) = (self.socket.clone(), Teller::current());
+                    self.watched = Some(Source::new(socket, Interest::WRITABLE, teller)?);
                     self.calm = 0;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -1,29 +1,26 @@
-//! Reading and writing without asking the runtime more than is needed.
+//! Reading and writing a socket without asking more than is needed what it is ready for.
 //!
-//! A write does not ask it whether there is room: there nearly always is, and the system says so by
-//! taking what is written. Besides, the runtime hears that a new socket can be written to only with
-//! its next look at all of them. A read asks it once, also where whoever reads had to know the
-//! answer before there was anything to read into.
+//! A write does not ask whether there is room: there nearly always is, and the system says so by
+//! taking what is written. Besides, it is told that a new socket can be written to only with the next
+//! look at all of them. A read asks once, also where whoever reads had to know the answer before there
+//! was anything to read into.
 //!
 //! The system is called without the C library, whose calls cost more once there is a second thread.
 
-// Space is filled that need not be cleared before.
-#![allow(unsafe_code)]
-
 use std::io::{self, IoSlice};
-use std::ops::Deref;
-use std::os::fd::AsFd;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
+use rustix::net::{SendAncillaryBuffer, SendFlags, Shutdown};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
-use tokio::task::coop;
+
+use super::source::{For, Source, Teller, receive};
 
 /// A write to a closed socket is an error, not a signal that ends the process. On Apple's that is
-/// a property of the socket, which the runtime's library sets.
+/// a property of the socket, which whoever makes one sets.
 #[cfg(not(target_vendor = "apple"))]
 const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
 #[cfg(target_vendor = "apple")]
@@ -32,103 +29,70 @@ const NO_SIGNAL: SendFlags = SendFlags::empty();
 /// How many parts a write may have at the most: IOV_MAX of the systems that this is built for.
 const PARTS_MAX: usize = 1024;
 
-/// A socket of the runtime's, of either kind.
-pub(crate) trait Socket: AsFd + AsyncRead + AsyncWrite + Unpin {
-    /// Waits until there may be something to read.
-    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
-
-    /// Reads by `read`, whose `WouldBlock` says that there is no more.
-    fn try_read_by<T>(&self, read: impl FnOnce() -> io::Result<T>) -> io::Result<T>;
-}
-
-macro_rules! sockets {
-    ($($socket:ty),+) => {
-        $(impl Socket for $socket {
-            fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                <$socket>::poll_read_ready(self, cx)
-            }
-
-            fn try_read_by<T>(&self, read: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-                self.try_io(Interest::READABLE, read)
-            }
-        })+
-    };
-}
-
-sockets!(UnixStream, TcpStream);
-
-/// A socket that is read and written with few questions to the runtime.
+/// A connected socket.
 #[derive(Debug)]
-pub(crate) struct Prompt<S> {
-    socket: S,
-    /// The last write found no room, or not for all: the next one asks the runtime.
+pub(crate) struct Prompt {
+    source: Source,
+    /// The last write found no room, or not for all: the next one asks.
     asks: bool,
-    /// The runtime was asked, and there may be something to read: the next read need not ask.
-    may_read: bool,
-    /// It was just accepted, and who connected may have written already. The runtime hears of that
-    /// with its next look at all sockets, so the first read is made without it.
-    is_fresh: bool,
+    reading: Reading,
 }
 
-impl<S: Socket> Prompt<S> {
-    pub(crate) fn new(socket: S) -> Self {
-        Prompt { socket, asks: false, may_read: false, is_fresh: false }
+/// What is known before a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    /// Nothing.
+    Asks,
+    /// It was asked, and there may be something.
+    MayRead,
+    /// It was just accepted, and who connected may have written already. That is told with the next
+    /// look at all sockets, so the first read is made without it.
+    IsFresh,
+}
+
+impl Prompt {
+    /// A connected socket, whose calls do not wait.
+    pub(crate) fn new(socket: OwnedFd, teller: Teller) -> io::Result<Self> {
+        let source = Source::new(socket, Interest::READABLE | Interest::WRITABLE, teller)?;
+        Ok(Prompt { source, asks: false, reading: Reading::Asks })
     }
 
     /// One that was just accepted.
-    pub(crate) fn accepted(socket: S) -> Self {
-        Prompt { is_fresh: true, ..Prompt::new(socket) }
+    pub(crate) fn accepted(socket: OwnedFd, teller: Teller) -> io::Result<Self> {
+        Ok(Prompt { reading: Reading::IsFresh, ..Prompt::new(socket, teller)? })
+    }
+
+    pub(crate) fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// Whose a TCP connection's other end is.
+    pub(crate) fn peer_addr(&self) -> io::Result<SocketAddr> {
+        let address = rustix::net::getpeername(self)?.ok_or(Errno::NOTCONN)?;
+        Ok(address.try_into()?)
     }
 
     /// Waits until there may be something to read.
     #[inline]
     pub(crate) fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.may_read && !self.is_fresh {
-            ready!(self.socket.poll_read_ready(cx))?;
-            self.may_read = true;
+        if self.reading == Reading::Asks {
+            ready!(self.source.poll_ready(cx, For::Read))?;
+            self.reading = Reading::MayRead;
         }
         Poll::Ready(Ok(()))
     }
 
-    /// Reads what is there; [`WouldBlock`](io::ErrorKind::WouldBlock) if there is nothing.
-    fn receive(&mut self, buf: &mut ReadBuf<'_>) -> io::Result<()> {
-        let space = buf.remaining();
-        let mut short = None;
-        let mut receive = || {
-            // SAFETY: it goes to the system alone, which writes content into it.
-            let room = unsafe { buf.unfilled_mut() };
-            let ((read, _), _) = rustix::net::recv(&self.socket, room, RecvFlags::DONTWAIT)?;
-            io::Result::Ok(read.len())
-        };
-        let received = if std::mem::take(&mut self.is_fresh) {
-            receive()
-        } else {
-            self.socket.try_read_by(|| {
-                let count = receive()?;
-                if (1..space).contains(&count) {
-                    // That was all there is, and what comes next is told anew: so it need not be
-                    // asked for in vain. The end has no such limit.
-                    short = Some(count);
-                    return Err(io::ErrorKind::WouldBlock.into());
-                }
-                Ok(count)
-            })
-        };
-        let count = match short {
-            Some(count) => count,
-            None => received?,
-        };
-        // SAFETY: the system has written so many bytes into it.
-        unsafe { buf.assume_init(count) };
-        buf.advance(count);
-        Ok(())
+    /// Waits until a connection that is being made is there.
+    pub(crate) async fn until_connected(&self) -> io::Result<()> {
+        std::future::poll_fn(|cx| self.source.poll_ready(cx, For::Write)).await?;
+        Ok(rustix::net::sockopt::socket_error(&self.source)??)
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let length = bufs.iter().map(|buf| buf.len()).sum();
         if !self.asks {
-            let turn = ready!(coop::poll_proceed(cx));
-            match send(&self.socket, bufs) {
+            let turn = ready!(self.source.poll_proceed(cx));
+            match send(&self.source, bufs) {
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 sent => {
                     turn.made_progress();
@@ -138,11 +102,8 @@ impl<S: Socket> Prompt<S> {
             }
         }
         self.asks = true;
-        let socket = Pin::new(&mut self.socket);
-        let count = ready!(match bufs {
-            [buf] => socket.poll_write(cx, buf),
-            _ => socket.poll_write_vectored(cx, bufs),
-        })?;
+        let sent = self.source.poll_io(cx, For::Write, |socket| Ok(send(socket, bufs)?));
+        let count = ready!(sent)?;
         self.asks = count < length;
         Poll::Ready(Ok(count))
     }
@@ -157,27 +118,13 @@ fn send(socket: &impl AsFd, bufs: &[IoSlice<'_>]) -> rustix::io::Result<usize> {
     rustix::net::sendmsg(socket, bufs, &mut SendAncillaryBuffer::default(), flags)
 }
 
-impl<S> Deref for Prompt<S> {
-    type Target = S;
-
-    fn deref(&self) -> &S {
-        &self.socket
+impl AsFd for Prompt {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.source.as_fd()
     }
 }
 
-impl<S: AsFd> AsFd for Prompt<S> {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.socket.as_fd()
-    }
-}
-
-impl<S: Socket> From<S> for Prompt<S> {
-    fn from(socket: S) -> Self {
-        Prompt::new(socket)
-    }
-}
-
-impl<S: Socket> AsyncRead for Prompt<S> {
+impl AsyncRead for Prompt {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -186,8 +133,11 @@ impl<S: Socket> AsyncRead for Prompt<S> {
         let this = self.get_mut();
         loop {
             ready!(this.poll_read_ready(cx))?;
-            this.may_read = false;
-            match this.receive(buf) {
+            let received = match std::mem::replace(&mut this.reading, Reading::Asks) {
+                Reading::IsFresh => receive(&this.source, buf),
+                _ => this.source.receive(buf),
+            };
+            match received {
                 Err(error)
                     if matches!(
                         error.kind(),
@@ -199,7 +149,7 @@ impl<S: Socket> AsyncRead for Prompt<S> {
     }
 }
 
-impl<S: Socket> AsyncWrite for Prompt<S> {
+impl AsyncWrite for Prompt {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -224,8 +174,12 @@ impl<S: Socket> AsyncWrite for Prompt<S> {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().socket).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match rustix::net::shutdown(&self.source, Shutdown::Write) {
+            // The other end is gone altogether.
+            Ok(()) | Err(Errno::NOTCONN) => Poll::Ready(Ok(())),
+            Err(error) => Poll::Ready(Err(error.into())),
+        }
     }
 }
 
@@ -235,15 +189,16 @@ mod tests {
     use std::io::Read;
     use std::time::Duration;
 
+    use rustix::net::RecvFlags;
+
     use super::*;
 
     const WATCHDOG: Duration = Duration::from_secs(60);
 
-    fn pair() -> (Prompt<UnixStream>, std::os::unix::net::UnixStream) {
+    fn pair() -> (Prompt, std::os::unix::net::UnixStream) {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
-        ours.set_nonblocking(true).unwrap();
         theirs.set_nonblocking(true).unwrap();
-        (UnixStream::from_std(ours).unwrap().into(), theirs)
+        (Prompt::new(ours.into(), Teller::current()).unwrap(), theirs)
     }
 
     /// Everything that is there.
@@ -324,7 +279,7 @@ mod tests {
         io::Write::write_all(&mut theirs, b"x").unwrap();
         poll_fn(|cx| ours.poll_read_ready(cx)).await.unwrap();
         // Somebody else took it.
-        let taken = rustix::net::recv(&*ours, &mut [0; 1][..], RecvFlags::DONTWAIT).unwrap();
+        let taken = rustix::net::recv(&ours, &mut [0; 1][..], RecvFlags::DONTWAIT).unwrap();
         assert_eq!(taken.0, 1);
         let mut space = [0; 8];
         let mut buf = ReadBuf::new(&mut space);
@@ -345,8 +300,8 @@ mod tests {
     #[tokio::test]
     async fn the_first_read_of_one_that_was_accepted_does_not_wait_for_the_runtime() {
         for written in [&b"first"[..], b""] {
-            let (ours, mut theirs) = pair();
-            let mut ours = Prompt::accepted(ours.socket);
+            let (mut ours, mut theirs) = pair();
+            ours.reading = Reading::IsFresh;
             io::Write::write_all(&mut theirs, written).unwrap();
             let mut space = [0; 8];
             let mut buf = ReadBuf::new(&mut space);

@@ -5,25 +5,27 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use rustix::event::{PollFd, PollFlags};
-use rustix::io::Errno;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout_at};
 
 use super::accept::UnixListener;
+use super::connect::{connect_socket, new_socket};
 use super::folder::prepare_folder;
 use super::group::group_id;
 use super::hang_up::HangUp;
 use super::lock::{Lock, LockError};
 use super::prompt::Prompt;
+use super::source::Teller;
 use crate::backoff::Backoff;
 use crate::connect::timed_out;
 use crate::listen::accept_error;
 use crate::stream::{Probe, probe_socket};
+use crate::sys::Worker;
 use crate::{
     Access, ConnectOptions, Direction, Endpoint, Error, ErrorKind, ListenOptions, LocalName, Mode,
     Peer,
@@ -34,9 +36,6 @@ pub(crate) const LOCAL_MODE: Mode = Mode::Unix;
 
 /// The longest path of a socket, in bytes (`sun_path` less its NUL; unix(7)).
 const PATH_MAX: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
-
-/// A connection that is being made: only some systems make one to a Unix socket so.
-const IN_PROGRESS: i32 = Errno::INPROGRESS.raw_os_error();
 
 /// The folder that local endpoints lie in.
 pub(crate) fn local_folder() -> Option<PathBuf> {
@@ -83,8 +82,10 @@ impl LocalListener {
         endpoint: &Endpoint,
         options: &ListenOptions,
         private_folder: bool,
+        worker: Option<Arc<Worker>>,
     ) -> Result<Self, Error> {
         let path = socket_path(endpoint)?;
+        let teller = Teller::of(worker);
         let group = match &options.access {
             Access::Owner => None,
             Access::Group(name) => Some(group_id(name)?),
@@ -98,7 +99,7 @@ impl LocalListener {
         };
         let listening = |error| os_error(endpoint, "can't be listened on", error);
         if let Some(listener) = super::activated_unix(path) {
-            let listener = UnixListener::from_std(listener).map_err(listening)?;
+            let listener = UnixListener::from_std(listener, teller).map_err(listening)?;
             return Ok(LocalListener {
                 listener,
                 endpoint: endpoint.clone(),
@@ -126,18 +127,13 @@ impl LocalListener {
         apply_access(endpoint, path, group)?;
         let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
         socket.listen(backlog).map_err(listening)?;
-        let listener = UnixListener::from_std(socket.into()).map_err(listening)?;
+        let listener = UnixListener::from_std(socket.into(), teller).map_err(listening)?;
         Ok(LocalListener {
             listener,
             endpoint: endpoint.clone(),
             access: options.access.clone(),
             file: Some(file),
         })
-    }
-
-    /// Runs a session.
-    pub(crate) fn spawn(&self, session: Pin<Box<dyn Future<Output = ()> + Send>>) {
-        drop(tokio::spawn(session));
     }
 
     pub(crate) fn is_activated(&self) -> bool {
@@ -218,55 +214,26 @@ pub(crate) async fn connect_local(
 }
 
 /// One attempt. Where the system connects at once, as Linux does, nothing is waited for.
-async fn connect_once(path: &Path) -> io::Result<UnixStream> {
-    let socket = new_socket()?;
-    let connected = socket.connect(&SockAddr::unix(path)?);
-    let under_way = match connected {
-        Ok(()) => false,
-        Err(error) if error.raw_os_error() == Some(IN_PROGRESS) => true,
-        Err(error) => return Err(error),
-    };
-    let stream = UnixStream::from_std(socket.into())?;
-    if under_way {
-        stream.writable().await?;
-        if let Some(error) = stream.take_error()? {
-            return Err(error);
-        }
-    }
-    Ok(stream)
-}
-
-/// A socket whose calls do not wait.
-#[cfg(target_os = "linux")]
-fn new_socket() -> io::Result<Socket> {
-    // One call instead of three.
-    Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)
-}
-
-/// A socket whose calls do not wait.
-#[cfg(not(target_os = "linux"))]
-fn new_socket() -> io::Result<Socket> {
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket)
+async fn connect_once(path: &Path) -> io::Result<Prompt> {
+    connect_socket(new_socket(Domain::UNIX)?, &SockAddr::unix(path)?).await
 }
 
 /// A Unix socket's connection.
 #[derive(Debug)]
 pub(crate) struct LocalStream {
-    stream: Prompt<UnixStream>,
+    stream: Prompt,
     /// Made when it is first waited for.
     hang_up: Option<Box<HangUp>>,
 }
 
 impl LocalStream {
-    fn new(stream: impl Into<Prompt<UnixStream>>) -> Self {
-        LocalStream { stream: stream.into(), hang_up: None }
+    fn new(stream: Prompt) -> Self {
+        LocalStream { stream, hang_up: None }
     }
 
     /// The socket, for [`Splice`](super::Splice).
     pub(crate) fn socket(&self) -> Option<super::Socket<'_>> {
-        Some(super::Socket::Unix(&self.stream))
+        Some(super::Socket::Unix(self.stream.source()))
     }
 
     pub(crate) fn can_half_close(&self) -> bool {
@@ -283,7 +250,7 @@ impl LocalStream {
     }
 
     pub(crate) fn probe(&self) -> Probe {
-        probe_socket(socket2::SockRef::from(&*self.stream))
+        probe_socket(socket2::SockRef::from(&self.stream))
     }
 
     pub(crate) fn is_hung_up(&self) -> bool {
@@ -431,11 +398,7 @@ fn remove_stale(endpoint: &Endpoint, path: &Path) -> Result<(), Error> {
             Err(os_error(endpoint, "belongs to somebody else", error))
         }
         // Connected, or its queue is full: somebody listens.
-        Ok(()) => {
-            let stream = std::os::unix::net::UnixStream::from(socket);
-            let holder = stream_identity(&stream).pid;
-            Err(in_use(endpoint, holder))
-        }
+        Ok(()) => Err(in_use(endpoint, identify(&socket).pid)),
         Err(_) => Err(in_use(endpoint, None)),
     }
 }
@@ -473,21 +436,32 @@ fn apply_access(endpoint: &Endpoint, path: &Path, group: Option<u32>) -> Result<
     .hint("choose a path on a file system that keeps Unix permissions"))
 }
 
-fn identify(stream: &UnixStream) -> Peer {
-    match stream.peer_cred() {
+#[cfg(target_os = "linux")]
+fn identify(socket: &impl AsFd) -> Peer {
+    match rustix::net::sockopt::socket_peercred(socket) {
         Ok(credentials) => Peer {
-            pid: credentials.pid().and_then(|pid| u32::try_from(pid).ok()),
-            uid: Some(credentials.uid()),
+            // A process of another namespace has the number 0, which is nobody's.
+            pid: u32::try_from(credentials.pid.as_raw_pid()).ok().filter(|pid| *pid != 0),
+            uid: Some(credentials.uid.as_raw()),
             ..Peer::default()
         },
         Err(_) => Peer::default(),
     }
 }
 
-fn stream_identity(stream: &std::os::unix::net::UnixStream) -> Peer {
-    let Ok(stream) = stream.try_clone() else { return Peer::default() };
-    match UnixStream::from_std(stream) {
-        Ok(stream) => identify(&stream),
+#[cfg(not(target_os = "linux"))]
+fn identify(socket: &impl AsFd) -> Peer {
+    // The runtime knows how each system tells it, of a socket of its own.
+    let known = socket
+        .as_fd()
+        .try_clone_to_owned()
+        .and_then(|own| tokio::net::UnixStream::from_std(own.into())?.peer_cred());
+    match known {
+        Ok(credentials) => Peer {
+            pid: credentials.pid().and_then(|pid| u32::try_from(pid).ok()),
+            uid: Some(credentials.uid()),
+            ..Peer::default()
+        },
         Err(_) => Peer::default(),
     }
 }

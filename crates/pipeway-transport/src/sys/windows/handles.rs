@@ -13,7 +13,7 @@ const STEP: usize = 4;
 
 /// How many are open. Each that there may be is asked about: Wine 8 answers `GetProcessHandleCount`
 /// with none.
-pub(super) fn count() -> usize {
+pub(in crate::sys) fn count() -> usize {
     let is_open = |number: &usize| {
         let mut flags = 0;
         // SAFETY: any number may be asked about, and `flags` is a valid place to write to.

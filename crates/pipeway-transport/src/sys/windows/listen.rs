@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::windows::io::AsHandle;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -56,6 +55,7 @@ impl LocalListener {
         endpoint: &Endpoint,
         options: &ListenOptions,
         _private_folder: bool,
+        worker: Option<Arc<Worker>>,
     ) -> Result<Self, Error> {
         let name = pipe_name(endpoint)?;
         let me = security::current_user().map_err(|error| {
@@ -68,14 +68,6 @@ impl LocalListener {
         if pipe::exists(name) {
             return Err(taken(endpoint, name, &me));
         }
-        let worker = if options.own_thread {
-            Some(Worker::start().map_err(|error| {
-                Error::new(ErrorKind::Io, format!("{endpoint} can't have a thread of its own"))
-                    .source(error)
-            })?)
-        } else {
-            None
-        };
         let first =
             Instance::create(name, true, &rules.descriptor, options.half_close, worker.clone())
                 .map_err(|error| create_error(endpoint, name, &me, error))?;
@@ -129,14 +121,6 @@ impl LocalListener {
             }
         })?;
         Ok(listener)
-    }
-
-    /// Runs a session, on the listener's thread if it has one.
-    pub(crate) fn spawn(&self, session: Pin<Box<dyn Future<Output = ()> + Send>>) {
-        match &self.worker {
-            Some(worker) => worker.spawn(session),
-            None => drop(tokio::spawn(session)),
-        }
     }
 
     pub(crate) fn is_activated(&self) -> bool {
@@ -366,7 +350,7 @@ mod tests {
 
     fn bind(access: Access) -> LocalListener {
         let options = ListenOptions { access, ..ListenOptions::default() };
-        LocalListener::bind(&Endpoint::Pipe(unique()), &options, false).unwrap()
+        LocalListener::bind(&Endpoint::Pipe(unique()), &options, false, None).unwrap()
     }
 
     #[tokio::test]

@@ -11,7 +11,7 @@ mod engine;
 #[cfg(feature = "child")]
 pub(crate) mod fifo;
 #[cfg(test)]
-mod handles;
+pub(in crate::sys) mod handles;
 mod listen;
 mod peer;
 mod pipe;
@@ -25,21 +25,25 @@ mod tcp;
 
 use crate::{Endpoint, Error, LocalName, Mode, PipeName};
 
+pub(in crate::sys) use engine::port;
+
 pub(crate) use connect::{check_local, connect_local};
 pub(crate) use listen::LocalListener;
-pub(crate) use socket::{Tcp, abort_tcp_on_close, connected_tcp, probe_tcp};
+pub(crate) use socket::{Tcp, abort_tcp_on_close, connect_tcp, probe_tcp};
 pub(crate) use splice::{Socket, Splice};
 pub(crate) use stream::LocalStream;
-pub(crate) use tcp::{activated_tcp, is_socket_hung_up, share_port_rules};
-
-/// A TCP port that is listened on.
-pub(crate) type TcpListener = tokio::net::TcpListener;
+pub(crate) use tcp::{TcpListener, activated_tcp, is_socket_hung_up, share_port_rules};
 
 /// What a local endpoint is here.
 pub(crate) const LOCAL_MODE: Mode = Mode::NamedPipe;
 
 /// Each look for what has ended is a call of the system's.
 pub(crate) const BUSY_POLL_PAYS: bool = false;
+
+/// The socket of a TCP connection, for [`Splice`].
+pub(crate) fn tcp_socket(stream: &Tcp) -> Socket<'_> {
+    Socket::Tcp(stream)
+}
 
 /// Handles have no limit that a process could raise.
 pub(crate) fn raise_file_limit() -> Option<u64> {

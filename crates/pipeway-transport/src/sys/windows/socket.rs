@@ -13,7 +13,7 @@ use std::task::{Context, Poll, ready};
 
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use windows_sys::Win32::Foundation::{
     ERROR_CONNECTION_ABORTED, ERROR_NETNAME_DELETED, ERROR_SEM_TIMEOUT,
 };
@@ -48,14 +48,25 @@ impl Tcp {
     }
 }
 
-/// One that was just connected: on a worker's thread it is the worker's from here on.
-pub(crate) fn connected_tcp(stream: TcpStream) -> io::Result<Tcp> {
-    match Worker::current() {
-        Some(worker) if is_plain(stream.as_socket()) => {
-            Own::new(stream.into_std()?, worker).map(Tcp::Own)
+impl Tcp {
+    /// A connection whose bytes are the worker's to move, if there is one and the system promises
+    /// what that takes.
+    pub(crate) fn of(stream: TcpStream, worker: Option<Arc<Worker>>) -> io::Result<Tcp> {
+        // Without it an answer written in two parts waits for the first one's receipt.
+        stream.set_nodelay(true)?;
+        match worker {
+            Some(worker) if is_plain(stream.as_socket()) => {
+                Own::new(stream.into_std()?, worker).map(Tcp::Own)
+            }
+            _ => Ok(Tcp::Runtime(stream)),
         }
-        _ => Ok(Tcp::Runtime(stream)),
     }
+}
+
+/// Connects to a TCP port. On a worker's thread the connection is the worker's.
+pub(crate) async fn connect_tcp(address: SocketAddr) -> io::Result<Tcp> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    Tcp::of(socket.connect(address).await?, Worker::current())
 }
 
 /// What the other end of an idle one has done.
@@ -72,12 +83,6 @@ pub(crate) fn abort_tcp_on_close(stream: &Tcp) {
     let _ = SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
     if let Tcp::Own(own) = stream {
         own.aborts.store(true, Ordering::Relaxed);
-    }
-}
-
-impl From<TcpStream> for Tcp {
-    fn from(stream: TcpStream) -> Tcp {
-        Tcp::Runtime(stream)
     }
 }
 
@@ -300,8 +305,7 @@ mod tests {
         let worker = Worker::start().unwrap();
         let (tell, told) = oneshot::channel();
         worker.spawn(Box::pin(async move {
-            let stream = TcpStream::connect(address).await.unwrap();
-            let _ = tell.send(connected_tcp(stream).unwrap());
+            let _ = tell.send(connect_tcp(address).await.unwrap());
         }));
         let stream = timeout(LIMIT, told).await.unwrap().unwrap();
         assert!(matches!(stream, Tcp::Own(_)));

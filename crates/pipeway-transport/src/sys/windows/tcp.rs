@@ -7,11 +7,47 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::windows::io::AsRawSocket;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use socket2::{SockRef, Socket};
 use windows_sys::Win32::Networking::WinSock::{SO_EXCLUSIVEADDRUSE, SOL_SOCKET, setsockopt};
 
 use super::Tcp;
+use crate::sys::Worker;
+
+/// A TCP port that is listened on.
+#[derive(Debug)]
+pub(crate) struct TcpListener {
+    listener: tokio::net::TcpListener,
+    worker: Option<Arc<Worker>>,
+}
+
+impl TcpListener {
+    /// `listener` must not wait in its calls. What it accepts is the worker's; accepting is the
+    /// runtime's.
+    pub(crate) fn from_std(
+        listener: std::net::TcpListener,
+        worker: Option<Arc<Worker>>,
+    ) -> io::Result<Self> {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        Ok(TcpListener { listener, worker })
+    }
+
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// The next connection, and whose it is. An error is about one that is gone, or about the
+    /// listener: it does not end it.
+    pub(crate) fn poll_accept(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<(Tcp, SocketAddr)>> {
+        let (stream, peer) = ready!(self.listener.poll_accept(cx))?;
+        Poll::Ready(Tcp::of(stream, self.worker.clone()).map(|stream| (stream, peer)))
+    }
+}
 
 /// Keeps other programs from listening on the same port beside us, which SO_REUSEADDR would let
 /// them do here. A port can be listened on again after its last listener ended without it.

@@ -1,5 +1,5 @@
 //! A pipe's or a socket's handle, and who takes what has ended on it: the thread pool, which calls
-//! us, or a [worker](super::worker).
+//! us, or a [worker](crate::sys::worker).
 
 // The system's interface of the thread pool is one of raw handles and pointers.
 #![allow(unsafe_code)]
@@ -30,8 +30,8 @@ use windows_sys::Win32::System::WindowsProgramming::{
 
 use windows_sys::core::BOOL;
 
+use super::Worker;
 use super::operation::Operation;
-use super::worker::Worker;
 
 /// How many of the pool's objects are open.
 #[cfg(test)]
@@ -231,7 +231,7 @@ impl Taker {
     }
 
     fn of_worker(worker: Arc<Worker>, file: BorrowedHandle<'_>, skips: bool) -> io::Result<Taker> {
-        worker.bind(file)?;
+        worker.port().bind(file)?;
         Ok(Taker { by: By::Worker(worker), skips })
     }
 

@@ -17,10 +17,10 @@ use tokio::time::timeout;
 use super::super::handles;
 use super::super::pipe::{Instance, Pipe};
 use super::super::security::{Descriptor, current_user};
+use super::Worker;
 use super::buffer::{LARGE_BYTES, LIVE};
 use super::handle::OPEN;
 use super::left;
-use super::worker::Worker;
 use crate::{Direction, HalfClose, PipeName};
 
 /// How many operations there are, where nothing else is asked for.
