@@ -43,7 +43,7 @@ impl IoLoop {
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime.
+    /// Outside of a tokio runtime with I/O and time enabled.
     pub fn start() -> io::Result<IoLoop> {
         Worker::start().map(|worker| IoLoop { worker })
     }

@@ -230,6 +230,36 @@ fn case_16_what_contradicts_itself_is_refused_before_a_byte_is_written() {
 }
 
 #[test]
+fn a_connection_may_be_moved_by_a_task_of_something_else() {
+    run(async {
+        let (here, there) = duplex(1024);
+        let mut tasks = tokio::task::JoinSet::new();
+        let near = Mux::create_on(here, Options::default(), |task| drop(tasks.spawn(task)));
+        let far = Mux::create_on(there, Options::default(), |task| drop(tasks.spawn(task)));
+        let (near, far) = (near.unwrap(), far.unwrap());
+        for _ in 0..50 {
+            let (mut ours, mut theirs) = tokio::join!(
+                async { near.offer_with("echo", default(), b"there").await.unwrap() },
+                async { far.accept("echo", default()).await.unwrap() }
+            );
+            let mut space = [0; 5];
+            theirs.read_exact(&mut space).await.unwrap();
+            assert_eq!(&space, b"there");
+            theirs.write_all(b"back!").await.unwrap();
+            ours.read_exact(&mut space).await.unwrap();
+            assert_eq!(&space, b"back!");
+        }
+        near.close().await;
+        far.completion().await.unwrap();
+        // Both are done.
+        assert_eq!(tasks.join_all().await.len(), 2);
+        let (here, _wire) = duplex(1024);
+        let wrong = Mux::create_on(here, Options::new(Version::V2), |_| unreachable!());
+        assert_eq!(wrong.unwrap_err().kind(), ErrorKind::Usage);
+    });
+}
+
+#[test]
 fn a_handshake_that_does_not_come_is_given_up() {
     each(&[Version::V1, Version::V2], async |version| {
         let (here, mut wire) = duplex(1024);

@@ -5,6 +5,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
+use std::pin::pin;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +17,7 @@ use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use slab::Slab;
 use tokio::io::Interest;
 use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::task::unconstrained;
+use tokio::task::{unconstrained, yield_now};
 use tokio::time::{Instant, sleep};
 
 use super::source::{For, Share, Source, Teller};
@@ -158,7 +159,8 @@ pub(in crate::sys) fn drive(mut turns: Turns) -> io::Result<()> {
                 is_active = false;
                 return Poll::Pending;
             }
-            cx.waker().wake_by_ref();
+            // Not woken as a task of its own accord is: the runtime sees to its timers and signals first.
+            let _ = pin!(yield_now()).poll(cx);
             Poll::Pending
         })
     });
