@@ -99,7 +99,7 @@ struct Waiting {
 }
 
 /// Has the loop gone through, as a task of the runtime's: no second thread is woken for what is
-/// handed over, and with a single one the system looks up files in half the time.
+/// handed over. docs/decisions/0015-io-loop.md says what else was tried.
 pub(in crate::sys) fn drive(mut turns: Turns) -> io::Result<()> {
     let epoll = turns.within(|inside| inside.port().epoll.clone());
     let changes = Source::new(epoll, Interest::READABLE, Teller::Runtime)?;
