@@ -7,6 +7,10 @@ use crate::rig::{Rig, run};
 /// the very moment at which a shell starts a process is lost, as a key at any terminal would be.
 pub const SLEEP: &str = "sh -c 'echo begun >&2; exec sleep 1000'";
 
+/// Says that it has begun when what is before it in a pipeline has. That one alone can't say it:
+/// the shell may not have started this one yet, and the signal would be lost on it.
+const CAT: &str = "sh -c 'read -r begun; echo $begun >&2; exec cat >&2'";
+
 #[test]
 fn a_signal_ends_the_program_wherever_it_is_and_the_session_goes_on() {
     run(async {
@@ -26,7 +30,7 @@ fn a_signal_ends_the_program_wherever_it_is_and_the_session_goes_on() {
             "h; echo never",
             "(f; echo never); echo never",
             "x=$(g); echo never",
-            "g | cat; echo never",
+            &format!("g 2>&1 | {CAT}; echo never"),
             "eval 'h; echo never'; echo never",
         ] {
             for (sig, exit) in [("INT", 130), ("SIGTERM", 143), ("QUIT", 131), ("HUP", 129)] {
