@@ -23,6 +23,16 @@ thread_local! {
     static FREE: RefCell<[Vec<Box<[u8]>>; 2]> = const { RefCell::new([Vec::new(), Vec::new()]) };
 }
 
+thread_local! {
+    /// Space for what is passed on at once.
+    static PASSING: RefCell<[u8; SMALL]> = const { RefCell::new([0; SMALL]) };
+}
+
+/// Lends this thread's space for a small message that is not kept.
+pub(crate) fn with_space<T>(work: impl FnOnce(&mut [u8]) -> T) -> T {
+    PASSING.with_borrow_mut(|space| work(space))
+}
+
 /// How much is expected to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expect {
@@ -66,6 +76,14 @@ impl Buffer {
         if self.start == self.end {
             self.release();
         }
+    }
+
+    /// Keeps `bytes`, no more than a small buffer has place for. It must be empty.
+    pub(crate) fn keep(&mut self, bytes: &[u8]) {
+        debug_assert!(self.is_empty() && bytes.len() <= SMALL);
+        let data = self.data.get_or_insert_with(|| take(SMALL));
+        data[..bytes.len()].copy_from_slice(bytes);
+        (self.start, self.end) = (0, bytes.len());
     }
 
     /// Empties it.

@@ -6,7 +6,7 @@ use pipeway_telemetry::End;
 
 use crate::Timeouts;
 use crate::buffer::Expect;
-use crate::conn::{Conn, Outgoing, Turn};
+use crate::conn::{Broken, Conn, Outgoing, Turn};
 use crate::deadline::Deadline;
 use crate::splicing::{Ahead, Spliced, Splicing};
 
@@ -112,6 +112,26 @@ impl Relay {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => return Some(Ended { end, failed: true }),
                 Poll::Pending => return None,
+            }
+            if !direction.busy {
+                match from.poll_pass(cx, to) {
+                    Poll::Ready(Ok(n)) => {
+                        direction.busy = n >= BUSY;
+                        direction.splicing.was_read(n);
+                    }
+                    Poll::Ready(Err(Broken::Source)) => return Some(Ended { end, failed: true }),
+                    Poll::Ready(Err(Broken::Sink)) => {
+                        return Some(Ended { end: other_end, failed: true });
+                    }
+                    Poll::Pending => return None,
+                }
+                // A message was all there is, and has gone.
+                if from.input.is_empty()
+                    && !from.ended
+                    && from.stream.poll_read_ready(cx).is_pending()
+                {
+                    return None;
+                }
             }
         }
         let mut turn = Turn::default();

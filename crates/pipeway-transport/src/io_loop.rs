@@ -30,8 +30,9 @@ impl IoLoop {
     /// Whether there is such a thing on this system: Windows and Linux.
     pub const EXISTS: bool = Worker::EXISTS;
 
-    /// Whether what a link carries is there too, on this system: on Linux. Elsewhere links stay with
-    /// tokio, and so do bridges that go through one.
+    /// Whether a link that is started here, and what it carries, can be there too: on Linux. Elsewhere
+    /// such links stay with tokio, and so do bridges that go through one. A guest, which starts nothing,
+    /// can be on any.
     pub const CARRIES_LINKS: bool = Worker::IS_OF_RUNTIME;
 
     /// Begins one.

@@ -66,6 +66,9 @@ where
     let common = *VERSIONS.end().min(hello.versions.end());
     if common < *VERSIONS.start() || common < *hello.versions.start() {
         write(&mut io, &Answer::refusal(hello.nonce)).await?;
+        // The process may end next; what was written leaves before it. The other end hears it, or has
+        // gone.
+        let _ = timeout(HELLO, io.shutdown()).await;
         let (first, last) = (hello.versions.start(), hello.versions.end());
         let message = format!(
             "the other end speaks versions {first} to {last} of the link, this is pipeway {PROGRAM} with version {common}"

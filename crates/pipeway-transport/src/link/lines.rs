@@ -5,8 +5,8 @@ use std::time::Duration;
 use pipeway_mux::{Mux, Options};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::IoLoop;
 use crate::spawned::spawn;
+use crate::{BusyPoll, IoLoop};
 
 /// The seeded channel that carries signs of life.
 pub(super) const HEARTBEAT: u32 = 0;
@@ -35,6 +35,7 @@ pub(super) fn options() -> Options {
         // A link that breaks must never look like the end of what it carried.
         fault_open_channels: true,
         close_timeout: CLOSE,
+        busy_poll: if BusyPoll::PAYS { Options::default().busy_poll } else { Duration::ZERO },
         ..Options::default()
     }
 }

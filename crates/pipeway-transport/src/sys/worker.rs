@@ -89,6 +89,8 @@ struct Task {
 
 struct Begun {
     work: Work,
+    /// Of the task itself, which it keeps until it is done: so that no turn makes one.
+    waker: Waker,
     /// Its place among those that are not done.
     key: usize,
     /// The loop goes on as long as there is somebody on it.
@@ -155,14 +157,16 @@ impl Worker {
     pub(crate) fn spawn(self: &Arc<Self>, work: Work) -> Running {
         let mut tasks = self.shared.tasks();
         let place = tasks.vacant_entry();
-        let begun = Begun { work, key: place.key(), _worker: Arc::clone(self) };
         let task = Arc::new(Task {
             shared: Arc::clone(&self.shared),
             queued: AtomicBool::new(true),
             is_cut: AtomicBool::new(false),
             is_done: AtomicBool::new(false),
-            work: Mutex::new(Some(begun)),
+            work: Mutex::new(None),
         });
+        let waker = Waker::from(Arc::clone(&task));
+        let begun = Begun { work, waker, key: place.key(), _worker: Arc::clone(self) };
+        *task.work() = Some(begun);
         place.insert(Arc::clone(&task));
         drop(tasks);
         Task::enqueue(Arc::clone(&task));
@@ -185,6 +189,7 @@ impl Running {
     }
 
     /// Whether it is done.
+    #[cfg_attr(not(feature = "link"), allow(dead_code, reason = "links ask"))]
     pub(crate) fn is_done(&self) -> bool {
         self.0.is_done.load(Ordering::Acquire)
     }
@@ -320,12 +325,15 @@ impl Drop for Turns {
 }
 
 impl Task {
-    fn run(self: Arc<Self>) {
+    fn work(&self) -> MutexGuard<'_, Option<Begun>> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self) {
         self.queued.store(false, Ordering::SeqCst);
-        let waker = Waker::from(Arc::clone(&self));
-        let mut slot = self.work.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(Begun { work, .. }) = &mut *slot else { return };
-        let mut cx = Context::from_waker(&waker);
+        let mut slot = self.work();
+        let Some(Begun { work, waker, .. }) = &mut *slot else { return };
+        let mut cx = Context::from_waker(waker);
         // As tokio does: a panic is told by the hook and ends the task alone.
         let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(&mut cx)));
         if !matches!(polled, Ok(Poll::Pending)) || self.is_cut.load(Ordering::SeqCst) {
@@ -343,7 +351,7 @@ impl Task {
                 Err(TryLockError::Poisoned(slot)) => slot.into_inner(),
                 Err(TryLockError::WouldBlock) => return,
             },
-            _ => self.work.lock().unwrap_or_else(PoisonError::into_inner),
+            _ => self.work(),
         };
         self.end(slot);
     }

@@ -1,10 +1,13 @@
 //! `pipeway guest`: the other side of a link.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
+use pipeway_transport::ErrorKind;
 use pipeway_transport::link::{GuestOptions, serve};
 use pipeway_transport::stdio::Stdio;
-use pipeway_transport::{ErrorKind, IoLoop};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::args::GuestArgs;
 use crate::command::io_loop;
@@ -28,9 +31,9 @@ pub(crate) async fn guest(args: GuestArgs) -> Result<(), Failure> {
     let options = GuestOptions { allow: args.allow };
     let serving = async {
         let io = Stdio::open().map_err(|error| Failure::listen(&error))?;
-        Ok(serve(io, options).await)
+        Ok(serve(OnItsWay(io), options).await)
     };
-    let io_loop = if IoLoop::CARRIES_LINKS { io_loop()? } else { None };
+    let io_loop = io_loop()?;
     let serving = async {
         match io_loop {
             Some(io_loop) => io_loop.run(serving).await,
@@ -51,5 +54,37 @@ pub(crate) async fn guest(args: GuestArgs) -> Result<(), Failure> {
             talk(&format!("stopping ({name})"));
             Ok(())
         }
+    }
+}
+
+/// Standard input and output of which a flush does not wait: where a thread writes, what it was given
+/// is on its way, and to wait until it is done would wake this one for each frame. The end waits.
+struct OnItsWay(Stdio);
+
+impl AsyncRead for OnItsWay {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for OnItsWay {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
     }
 }

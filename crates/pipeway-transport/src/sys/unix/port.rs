@@ -15,12 +15,12 @@ use std::time::Duration;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use slab::Slab;
-use tokio::io::Interest;
+use tokio::io::{Interest, ReadBuf};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::{unconstrained, yield_now};
 use tokio::time::{Instant, sleep};
 
-use super::source::{For, Share, Source, Teller};
+use super::source::{For, Share, Source, Teller, receive};
 use crate::BusyPoll;
 use crate::sys::worker::{Turns, Worker, poll_proceed};
 
@@ -78,17 +78,24 @@ pub(crate) struct Port {
 
 #[derive(Debug, Default)]
 struct Places {
-    places: Slab<(u32, Arc<Place>)>,
+    places: Slab<Kept>,
     /// Numbers the places in the order in which they were made: what is told of one that is gone
     /// must not be taken for the next one's in its stead.
     made: u32,
 }
 
-/// One socket's: what it is ready for, and who waits for it.
+/// One socket's place, and who waits for it.
+#[derive(Debug)]
+struct Kept {
+    made: u32,
+    place: Arc<Place>,
+    waiting: Waiting,
+}
+
+/// What a socket is ready for.
 #[derive(Debug, Default)]
 struct Place {
     state: AtomicU32,
-    waiting: Mutex<Waiting>,
 }
 
 /// Who was the last to wait. They stay: most wait again, and need not be noted down anew.
@@ -210,7 +217,7 @@ impl Port {
             let (flags, data) = (event.flags, event.data.u64());
             let (made, key) = ((data >> 32) as u32, data as u32 as usize);
             match places.places.get(key) {
-                Some((its, place)) if *its == made => place.change(flags, wakers),
+                Some(kept) if kept.made == made => kept.change(flags, wakers),
                 _ => {}
             }
         }
@@ -224,7 +231,7 @@ impl Port {
     }
 }
 
-impl Place {
+impl Kept {
     /// The socket has changed. Whom to wake.
     fn change(&self, flags: EventFlags, wakers: &mut Vec<Waker>) {
         let has = |some: EventFlags| flags.intersects(some);
@@ -248,24 +255,19 @@ impl Place {
             (false, false) => 0,
         };
         let changed = |state: u32| Some(((state | told) & !awaited).wrapping_add(CHANGE));
-        let before = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, changed);
+        let state = &self.place.state;
+        let before = state.fetch_update(Ordering::AcqRel, Ordering::Acquire, changed);
         let awaited = before.unwrap_or_else(|state| state) & awaited;
-        if awaited == 0 {
-            return;
-        }
-        let waiting = self.waiting();
         if awaited & READ_AWAITED != 0 {
-            wakers.extend(waiting.reads.clone());
+            wakers.extend(self.waiting.reads.clone());
         }
         if awaited & WRITE_AWAITED != 0 {
-            wakers.extend(waiting.writes.clone());
+            wakers.extend(self.waiting.writes.clone());
         }
     }
+}
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
+impl Place {
     /// The state, if it is ready.
     #[inline]
     fn ready(&self, what: For) -> Option<u32> {
@@ -273,13 +275,14 @@ impl Place {
         (state & what.ready() != 0).then_some(state)
     }
 
-    /// It was not ready after all, when `state` was all that was known.
+    /// It was not ready after all, or is not any more, when `state` was all that was known. Whoever
+    /// waited for it last most likely does again, and is woken by the next change.
     fn clear(&self, what: For, state: u32) {
         let mut known = state;
         loop {
             match self.state.compare_exchange(
                 known,
-                known & !(what.ready() & (READ | WRITE)),
+                known & !(what.ready() & (READ | WRITE)) | what.awaited(),
                 Ordering::AcqRel,
                 Ordering::Acquire,
             ) {
@@ -346,12 +349,13 @@ impl<F: AsFd> Watched<F> {
             true => (READS, 0),
             false => (WRITES, TELLS_ROOM),
         };
-        let place = Arc::new(Place { state: state.into(), ..Place::default() });
+        let place = Arc::new(Place { state: state.into() });
         let port = worker.port();
         let mut places = port.places();
         places.made = places.made.wrapping_add(1);
         let made = places.made;
-        let key = places.places.insert((made, Arc::clone(&place)));
+        let kept = Kept { made, place: Arc::clone(&place), waiting: Waiting::default() };
+        let key = places.places.insert(kept);
         drop(places);
         // Dropping it gives the place back.
         let watched = Watched { fd, place, key, worker, is_shared, known: <_>::default() };
@@ -398,15 +402,17 @@ impl<F: AsFd> Watched<F> {
         if !self.knows(what, cx.waker()) {
             let known = &self.known[usize::from(what == For::Write)];
             let (data, vtable) = (cx.waker().data(), cx.waker().vtable());
-            let mut waiting = self.place.waiting();
-            let waker = match what {
-                For::Read => &mut waiting.reads,
-                For::Write => &mut waiting.writes,
-            };
-            let old = waker.replace(cx.waker().clone());
+            let mut places = self.worker.port().places();
+            let old = places.places.get_mut(self.key).and_then(|kept| {
+                let waker = match what {
+                    For::Read => &mut kept.waiting.reads,
+                    For::Write => &mut kept.waiting.writes,
+                };
+                waker.replace(cx.waker().clone())
+            });
             known.data.store(data.cast_mut(), Ordering::Relaxed);
             known.vtable.store(ptr::from_ref(vtable).cast_mut(), Ordering::Relaxed);
-            drop(waiting);
+            drop(places);
             // Whatever that may drop, not within the lock.
             drop(old);
         }
@@ -432,6 +438,24 @@ impl<F: AsFd> Watched<F> {
         done
     }
 
+    /// Receives what there is from a socket; [`WouldBlock`](io::ErrorKind::WouldBlock) if it is not
+    /// known to have anything.
+    pub(super) fn receive(&self, buf: &mut ReadBuf<'_>) -> io::Result<()> {
+        let Some(state) = self.place.ready(For::Read) else {
+            return Err(io::ErrorKind::WouldBlock.into());
+        };
+        let received = receive(&self.fd, buf);
+        match &received {
+            Ok(false) => {}
+            Ok(true) => self.place.clear(For::Read, state),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.place.clear(For::Read, state);
+            }
+            Err(_) => {}
+        }
+        received.map(drop)
+    }
+
     /// From now on it is told when there is room to write, which is in vain as long as nobody waits
     /// for it.
     fn tell_room(&self) -> io::Result<()> {
@@ -439,7 +463,7 @@ impl<F: AsFd> Watched<F> {
             return Ok(());
         }
         let port = self.worker.port();
-        let made = port.places().places.get(self.key).map_or(0, |(made, _)| *made);
+        let made = port.places().places.get(self.key).map_or(0, |kept| kept.made);
         epoll::modify(&port.epoll, &self.fd, self.data(made)?, READS.union(WRITES))
             .map_err(Into::into)
     }

@@ -88,11 +88,17 @@ impl Prompt {
         Ok(rustix::net::sockopt::socket_error(&self.source)??)
     }
 
-    fn poll_send(&mut self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let length = bufs.iter().map(|buf| buf.len()).sum();
+    /// Has `send` write what it has to the socket, so many bytes.
+    #[inline]
+    fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        length: usize,
+        send: impl Fn(&OwnedFd) -> rustix::io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
         if !self.asks {
             let turn = ready!(self.source.poll_proceed(cx));
-            match send(&self.source, bufs) {
+            match send(self.source.file()) {
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 sent => {
                     turn.made_progress();
@@ -102,21 +108,15 @@ impl Prompt {
             }
         }
         self.asks = true;
-        let sent = self.source.poll_io(cx, For::Write, |socket| Ok(send(socket, bufs)?));
+        let sent = self.source.poll_io(cx, For::Write, |socket| Ok(send(socket)?));
         let count = ready!(sent)?;
         self.asks = count < length;
         Poll::Ready(Ok(count))
     }
 }
 
-fn send(socket: &impl AsFd, bufs: &[IoSlice<'_>]) -> rustix::io::Result<usize> {
-    let flags = SendFlags::DONTWAIT.union(NO_SIGNAL);
-    if let [buf] = bufs {
-        return rustix::net::send(socket, buf, flags);
-    }
-    let bufs = &bufs[..bufs.len().min(PARTS_MAX)];
-    rustix::net::sendmsg(socket, bufs, &mut SendAncillaryBuffer::default(), flags)
-}
+/// How anything is sent.
+const SEND: SendFlags = SendFlags::DONTWAIT.union(NO_SIGNAL);
 
 impl AsFd for Prompt {
     fn as_fd(&self) -> BorrowedFd<'_> {
@@ -134,7 +134,7 @@ impl AsyncRead for Prompt {
         loop {
             ready!(this.poll_read_ready(cx))?;
             let received = match std::mem::replace(&mut this.reading, Reading::Asks) {
-                Reading::IsFresh => receive(&this.source, buf),
+                Reading::IsFresh => receive(&this.source, buf).map(drop),
                 _ => this.source.receive(buf),
             };
             match received {
@@ -155,7 +155,7 @@ impl AsyncWrite for Prompt {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.get_mut().poll_send(cx, &[IoSlice::new(buf)])
+        self.get_mut().poll_send(cx, buf.len(), |socket| rustix::net::send(socket, buf, SEND))
     }
 
     fn poll_write_vectored(
@@ -163,7 +163,14 @@ impl AsyncWrite for Prompt {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.get_mut().poll_send(cx, bufs)
+        if let [buf] = bufs {
+            return self.poll_write(cx, buf);
+        }
+        let length = bufs.iter().map(|buf| buf.len()).sum();
+        let bufs = &bufs[..bufs.len().min(PARTS_MAX)];
+        self.get_mut().poll_send(cx, length, |socket| {
+            rustix::net::sendmsg(socket, bufs, &mut SendAncillaryBuffer::default(), SEND)
+        })
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -193,17 +193,17 @@ impl<F: Lasting> Source<F> {
     /// Receives what there is from a socket; [`WouldBlock`](io::ErrorKind::WouldBlock) if it is not
     /// known to have anything.
     pub(crate) fn receive(&self, buf: &mut ReadBuf<'_>) -> io::Result<()> {
-        let space = buf.remaining();
-        let mut short = false;
-        let received = self.try_io(For::Read, |socket| {
-            receive(socket, buf)?;
-            let received = space - buf.remaining();
-            // That was all there is, and what comes next is told anew: so it need not be asked for
-            // in vain. The end has no such limit.
-            short = received > 0 && received < space;
-            if short { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        let runtime = match self {
+            Source::Runtime(runtime) => runtime,
+            #[cfg(target_os = "linux")]
+            Source::Worker(fd) => return fd.receive(buf),
+        };
+        let mut is_all = false;
+        let received = runtime.try_io(Interest::READABLE, |socket| {
+            is_all = receive(socket, buf)?;
+            if is_all { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
         });
-        if short { Ok(()) } else { received }
+        if is_all { Ok(()) } else { received }
     }
 
     /// Whether the task may go on in this turn with what it has not waited for. If not, it is woken
@@ -217,8 +217,10 @@ impl<F: Lasting> Source<F> {
     }
 }
 
-/// Receives what there is from a socket.
-pub(crate) fn receive(socket: &impl AsFd, buf: &mut ReadBuf<'_>) -> io::Result<()> {
+/// Receives what there is from a socket. Whether that was all, and what comes next is told anew, so
+/// that it need not be asked for in vain. The end has no such limit.
+pub(crate) fn receive(socket: &impl AsFd, buf: &mut ReadBuf<'_>) -> io::Result<bool> {
+    let space = buf.remaining();
     // SAFETY: it goes to the system alone, which writes content into it.
     let room = unsafe { buf.unfilled_mut() };
     let ((read, _), _) = rustix::net::recv(socket, room, RecvFlags::DONTWAIT)?;
@@ -226,7 +228,7 @@ pub(crate) fn receive(socket: &impl AsFd, buf: &mut ReadBuf<'_>) -> io::Result<(
     // SAFETY: the system has written so many bytes into it.
     unsafe { buf.assume_init(count) };
     buf.advance(count);
-    Ok(())
+    Ok((1..space).contains(&count))
 }
 
 fn is_in_vain(error: &io::Error) -> bool {

@@ -8,8 +8,11 @@ use std::ffi::c_void;
 use std::io;
 use std::os::windows::io::{AsRawHandle, BorrowedHandle, FromRawHandle, OwnedHandle};
 use std::ptr::{null, null_mut};
+use std::sync::OnceLock;
 
-use windows_sys::Win32::Foundation::{ERROR_NONE_MAPPED, LocalFree};
+use windows_sys::Win32::Foundation::{
+    ERROR_INSUFFICIENT_BUFFER, ERROR_MORE_DATA, ERROR_NONE_MAPPED, LocalFree,
+};
 use windows_sys::Win32::Security::Authorization::{
     ConvertStringSecurityDescriptorToSecurityDescriptorW, ConvertStringSidToSidW, SDDL_REVISION_1,
 };
@@ -20,6 +23,7 @@ use windows_sys::Win32::Security::{
     SID_NAME_USE, TOKEN_QUERY, TOKEN_USER, TokenUser,
 };
 use windows_sys::Win32::System::Threading::{GetCurrentProcess, OpenProcessToken};
+use windows_sys::core::BOOL;
 
 use super::descriptor::{CREATE_INSTANCE, Description, Sid};
 use crate::{Access, Error, ErrorKind};
@@ -156,35 +160,51 @@ pub(super) fn read_back(pipe: BorrowedHandle<'_>) -> io::Result<Description> {
         | GROUP_SECURITY_INFORMATION
         | DACL_SECURITY_INFORMATION
         | LABEL_SECURITY_INFORMATION;
-    let mut length = 0;
-    // SAFETY: the handle is open as long as the borrow; a buffer of no bytes is allowed, and
-    // the call then tells the length.
-    unsafe {
-        GetKernelObjectSecurity(pipe.as_raw_handle(), information, null_mut(), 0, &raw mut length)
-    };
-    let mut words = vec![0u64; (length as usize).div_ceil(8)];
-    // SAFETY: as above, and `words` has room for `length` bytes.
-    let ok = unsafe {
-        GetKernelObjectSecurity(
-            pipe.as_raw_handle(),
-            information,
-            words.as_mut_ptr().cast(),
-            length,
-            &raw mut length,
-        )
-    };
-    if ok == 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Descriptor { words, length: length as usize }.describe().ok_or_else(|| {
+    let (words, length) = filled(|buffer, size, length| {
+        // SAFETY: the handle is open as long as the borrow, and `buffer` has room for `size` bytes.
+        unsafe {
+            GetKernelObjectSecurity(pipe.as_raw_handle(), information, buffer.cast(), size, length)
+        }
+    })?;
+    Descriptor { words, length }.describe().ok_or_else(|| {
         io::Error::new(io::ErrorKind::InvalidData, "the system returned no valid descriptor")
     })
 }
 
-/// The user that this process runs as.
+/// What a call of the system's fills in: it is given a buffer, its size, and a place for how long that
+/// is, or would have to be. The length is in bytes.
+fn filled(mut call: impl FnMut(*mut u64, u32, *mut u32) -> BOOL) -> io::Result<(Vec<u64>, usize)> {
+    // A user's, or the descriptor of a pipe that lets in a few: else it takes two calls.
+    let mut size = 512u32;
+    loop {
+        let mut words = vec![0u64; (size as usize).div_ceil(8)];
+        let mut length = 0;
+        if call(words.as_mut_ptr(), size, &raw mut length) != 0 {
+            let is_told = (1..=size).contains(&length);
+            return Ok((words, if is_told { length } else { size } as usize));
+        }
+        let error = io::Error::last_os_error();
+        let is_short = matches!(
+            error.raw_os_error().map(|code| code as u32),
+            Some(ERROR_INSUFFICIENT_BUFFER | ERROR_MORE_DATA)
+        );
+        if !is_short || length <= size {
+            return Err(error);
+        }
+        size = length;
+    }
+}
+
+/// The user that this process runs as, which stays the same.
 pub(super) fn current_user() -> io::Result<Sid> {
+    static USER: OnceLock<Sid> = OnceLock::new();
+    if let Some(user) = USER.get() {
+        return Ok(user.clone());
+    }
     // SAFETY: the pseudo-handle of the current process needs no closing and is always valid.
-    token_user(process_token(unsafe { BorrowedHandle::borrow_raw(GetCurrentProcess()) })?)
+    let process = unsafe { BorrowedHandle::borrow_raw(GetCurrentProcess()) };
+    let user = token_user(process_token(process)?)?;
+    Ok(USER.get_or_init(|| user).clone())
 }
 
 /// The token of a process, to be queried.
@@ -201,26 +221,12 @@ pub(super) fn process_token(process: BorrowedHandle<'_>) -> io::Result<OwnedHand
 
 /// The user of a token.
 pub(super) fn token_user(token: OwnedHandle) -> io::Result<Sid> {
-    let mut length = 0;
-    // SAFETY: the token is open; a buffer of no bytes is allowed, and the call then tells the
-    // length.
-    unsafe {
-        GetTokenInformation(token.as_raw_handle(), TokenUser, null_mut(), 0, &raw mut length)
-    };
-    let mut words = vec![0u64; (length as usize).div_ceil(8).max(size_of::<TOKEN_USER>() / 8)];
-    // SAFETY: as above, and `words` has room for `length` bytes.
-    let ok = unsafe {
-        GetTokenInformation(
-            token.as_raw_handle(),
-            TokenUser,
-            words.as_mut_ptr().cast(),
-            length,
-            &raw mut length,
-        )
-    };
-    if ok == 0 {
-        return Err(io::Error::last_os_error());
-    }
+    let (words, _) = filled(|buffer, size, length| {
+        // SAFETY: the token is open, and `buffer` has room for `size` bytes.
+        unsafe {
+            GetTokenInformation(token.as_raw_handle(), TokenUser, buffer.cast(), size, length)
+        }
+    })?;
     // SAFETY: the call succeeded, so a TOKEN_USER stands at the buffer's start, which is aligned
     // for it; its SID points into the same buffer, which lives until the end of this function.
     let sid = unsafe { sid_bytes((*words.as_ptr().cast::<TOKEN_USER>()).User.Sid) };

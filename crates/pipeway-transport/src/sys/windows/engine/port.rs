@@ -28,6 +28,10 @@ const WOKEN: usize = 1;
 /// How many packets are taken in a row while tasks wait for their turn.
 const PACKETS: usize = 64;
 
+/// After so many turns in a row, of tasks that wake each other, the port is asked what else there is: a
+/// call of the system's, or two where there is nothing.
+const TURNS: u32 = 8;
+
 #[derive(Debug)]
 pub(crate) struct Port(OwnedHandle);
 
@@ -39,9 +43,13 @@ pub(in crate::sys) fn drive(mut turns: Turns) -> io::Result<()> {
     thread.spawn(move || {
         let _context = runtime.enter();
         turns.within(|inside| {
+            let mut turns = 0;
             while !inside.is_left() {
                 if inside.turn().is_next_ready {
-                    inside.port().take(false);
+                    turns = (turns + 1) % TURNS;
+                    if turns == 0 {
+                        inside.port().take(false);
+                    }
                 } else {
                     let missed = inside.falls_asleep();
                     inside.port().take(!missed);
