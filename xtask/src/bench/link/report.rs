@@ -23,8 +23,9 @@ pub fn markdown(options: &Options, versions: &str, results: &Results) -> Result<
     let mut line = |text: String| out.push_str(&(text + "\n"));
     line(format!("Measured {} on {}.", machine::date()?, machine::describe()));
     line(format!(
-        "{versions}; {rounds}, {} s or {} MiB each.",
+        "{versions}; {rounds}, {} s or {} times {} MiB each; a ratio is the median of those in the same turn.",
         options.seconds,
+        Workload::Down.turns(),
         options.bytes >> 20
     ));
     let direct = if options.ways().contains(&Way::Direct) {
@@ -60,8 +61,8 @@ pub fn markdown(options: &Options, versions: &str, results: &Results) -> Result<
                     number(of(way, RATE), 0),
                     number(of(way, P50), 0),
                     number(of(way, P99), 0),
-                    number(of(Way::Link, RATE) / of(way, RATE), 2),
-                    number(of(way, P50) / of(Way::Link, P50), 2),
+                    number(ratio(results, (Way::Link, way), workload, RATE), 2),
+                    number(ratio(results, (way, Way::Link), workload, P50), 2),
                 ],
             );
         }
@@ -77,17 +78,28 @@ pub fn markdown(options: &Options, versions: &str, results: &Results) -> Result<
             &[
                 number(down, 0),
                 number(up, 0),
-                number(of(Way::Link, Workload::Down) / down, 2),
-                number(of(Way::Link, Workload::Up) / up, 2),
+                number(ratio(results, (Way::Link, way), Workload::Down, RATE), 2),
+                number(ratio(results, (Way::Link, way), Workload::Up, RATE), 2),
             ],
         );
     }
     Ok(out)
 }
 
-fn of(results: &Results, way: Way, workload: Workload, field: Field) -> f64 {
+fn all(results: &Results, way: Way, workload: Workload, field: Field) -> Vec<f64> {
     let found = results.iter().find(|result| (result.0, result.1) == (way, workload));
-    median(found.map(|result| result.2.iter().map(field).collect()).unwrap_or_default())
+    found.map(|result| result.2.iter().map(field).collect()).unwrap_or_default()
+}
+
+fn of(results: &Results, way: Way, workload: Workload, field: Field) -> f64 {
+    median(all(results, way, workload, field))
+}
+
+/// The median of what the first way has of the second in each turn.
+fn ratio(results: &Results, ways: (Way, Way), workload: Workload, field: Field) -> f64 {
+    let (first, second) =
+        (all(results, ways.0, workload, field), all(results, ways.1, workload, field));
+    median(first.into_iter().zip(second).map(|(first, second)| first / second).collect())
 }
 
 /// By how much the rates of those ways differ between rounds at most, as a part of the median.
@@ -122,14 +134,22 @@ mod tests {
     }
 
     #[test]
-    fn the_ratios_are_those_of_the_link_to_the_way_of_the_row() {
+    fn a_ratio_is_the_median_of_those_in_the_same_turn() {
         let options = Options::parse(&["--quick".to_owned()]).unwrap().unwrap();
         let results = vec![
-            (Way::Link, Workload::SetUp(1), vec![sampled(900.0, 10.0)]),
-            (Way::Socat(Buffer::Own), Workload::SetUp(1), vec![sampled(30.0, 200.0)]),
+            (
+                Way::Link,
+                Workload::SetUp(1),
+                vec![sampled(900.0, 10.0), sampled(800.0, 30.0), sampled(100.0, 20.0)],
+            ),
+            (
+                Way::Socat(Buffer::Own),
+                Workload::SetUp(1),
+                vec![sampled(20.0, 200.0), sampled(40.0, 600.0), sampled(30.0, 100.0)],
+            ),
         ];
         let report = markdown(&options, "", &results).unwrap();
-        assert!(report.contains("| a `socat` each | 30 | 200 |  | 30.00 | 20.00 |\n"), "{report}");
+        assert!(report.contains("| a `socat` each | 30 | 200 |  | 20.00 | 20.00 |\n"), "{report}");
     }
 
     #[test]
