@@ -32,6 +32,8 @@ pub(crate) struct Driver<S> {
     unflushed: bool,
     busy: BusyPoll,
     hold: Hold,
+    /// Whether all that was left to be sent when that was looked at last is what may wait.
+    may_wait: bool,
     /// Whether it ever looks for anything before its thread sleeps.
     looks: bool,
     /// To wake itself is enough for the others to have their turn.
@@ -65,6 +67,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             looks: busy.is_on(),
             busy,
             hold: Hold::default(),
+            may_wait: false,
             wakes_itself: false,
             close_timeout,
         }
@@ -81,7 +84,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         let reached_end = poll_fn(|cx| {
             let mut moved = Moved::default();
             let poll = self.poll_run(cx, &mut moved);
-            let is_held = poll.is_pending() && self.holds_back();
+            let is_held = poll.is_pending() && self.may_wait && self.holds_back();
             let busy = poll.is_pending() && self.busy.again(moved.read, moved.wrote, Instant::now);
             if is_held || busy {
                 // The other tasks have their turn, the system is asked for what is ready, and then
@@ -214,7 +217,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     /// Takes over what is to be sent, if there is anything.
     fn refill(&mut self, cx: &mut Context<'_>) -> bool {
         self.written = 0;
-        let filled = self.shared.with(|state| {
+        let (filled, may_wait) = self.shared.with(|state| {
             let filled = state.connection.has_output();
             if filled {
                 state.connection.take_output(&mut self.writing);
@@ -228,8 +231,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 // Those who had a turn and did not use it must not keep the others waiting.
                 cx.waker().wake_by_ref();
             }
-            filled
+            (filled, !filled && state.connection.has_output_that_may_wait())
         });
+        self.may_wait = may_wait;
         if !filled {
             self.writing.clear();
         }
