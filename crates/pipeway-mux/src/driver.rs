@@ -28,10 +28,14 @@ pub(crate) struct Driver<S> {
     input: Input,
     writing: Vec<u8>,
     written: usize,
+    /// Whether the stream below took it in one piece.
+    at_once: bool,
     /// Whether the stream below may hold back what it was given.
     unflushed: bool,
     busy: BusyPoll,
     hold: Hold,
+    /// Whether more could be received when the state was looked at last.
+    may_receive: bool,
     /// Whether all that was left to be sent when that was looked at last is what may wait.
     may_wait: bool,
     /// Whether it ever looks for anything before its thread sleeps.
@@ -63,10 +67,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             input: Input::new(input),
             writing: Vec::new(),
             written: 0,
+            at_once: false,
             unflushed: false,
             looks: busy.is_on(),
             busy,
             hold: Hold::default(),
+            may_receive: true,
             may_wait: false,
             wakes_itself: false,
             close_timeout,
@@ -84,7 +90,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         let reached_end = poll_fn(|cx| {
             let mut moved = Moved::default();
             let poll = self.poll_run(cx, &mut moved);
-            let is_held = poll.is_pending() && self.may_wait && self.holds_back();
+            let is_held = poll.is_pending() && self.may_wait && self.holds_back(cx);
             let busy = poll.is_pending() && self.busy.again(moved.read, moved.wrote, Instant::now);
             if is_held || busy {
                 // The other tasks have their turn, the system is asked for what is ready, and then
@@ -110,13 +116,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     /// Moves bytes until the connection ends. Whether the other end has closed its direction.
     fn poll_run(&mut self, cx: &mut Context<'_>, moved: &mut Moved) -> Poll<bool> {
-        // What came with the handshake, or what a full channel held up.
-        self.shared.with(|state| {
-            state.wait_as_driver(cx.waker());
-            state.connection.receive(&mut self.input.bytes);
-        });
+        // The state is looked at once for whatever this task is woken for.
+        let (mut looks, mut reads) = (true, true);
         loop {
-            let read = match self.poll_read(cx) {
+            let read = match if reads { self.poll_read(cx) } else { Poll::Pending } {
                 Poll::Ready(Ok(0)) => {
                     self.shared.with(|state| state.connection.end_of_input(&self.input.bytes));
                     return Poll::Ready(true);
@@ -125,16 +128,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 Poll::Ready(Err(error)) => return Poll::Ready(self.fail("reading", error)),
                 Poll::Pending => 0,
             };
+            if read == 0 && !looks {
+                return Poll::Pending;
+            }
+            let could_receive = self.may_receive;
+            let is_ending = self.look(cx);
             let wrote = match self.poll_write(cx) {
                 Poll::Ready(Ok(wrote)) => wrote,
                 Poll::Ready(Err(error)) => return Poll::Ready(self.fail("writing", error)),
                 Poll::Pending => 0,
             };
-            if self.shared.with(|state| state.is_ending()) {
+            if is_ending {
                 return Poll::Ready(false);
-            }
-            if read == 0 && wrote == 0 {
-                return Poll::Pending;
             }
             moved.read += read;
             moved.wrote += wrote;
@@ -142,18 +147,59 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
+            // What was not ready wakes this task, once it was asked.
+            reads = read > 0 || (self.may_receive && !could_receive);
+            looks = wrote > 0;
         }
     }
 
+    /// Hands over what was received, and takes over what is to be sent unless there is something
+    /// still. Whether the connection is to be wound down.
+    fn look(&mut self, cx: &mut Context<'_>) -> bool {
+        let Driver { shared, input, writing, written, hold, .. } = self;
+        let gather_small = input.is_much_held();
+        let mut may_wait = false;
+        let (may_receive, is_ending) = shared.with_as_driver(cx.waker(), |state| {
+            state.connection.gather_small(gather_small);
+            state.connection.receive(&mut input.bytes);
+            if *written == writing.len() {
+                if std::mem::take(&mut state.is_writing) {
+                    state.connection.output_is_sent(self.at_once);
+                }
+                writing.clear();
+                *written = 0;
+                if state.connection.has_output() {
+                    state.connection.take_output(writing);
+                    state.is_writing = true;
+                    if std::mem::take(&mut state.is_holding) {
+                        hold.is_joined();
+                    }
+                } else {
+                    may_wait = state.connection.has_output_that_may_wait();
+                }
+                if state.connection.has_queue() {
+                    state.connection.give_turns();
+                    // Those who had a turn and did not use it must not keep the others waiting.
+                    cx.waker().wake_by_ref();
+                }
+            }
+            state.is_stalled = !state.connection.may_receive();
+            (!state.is_stalled, state.is_ending())
+        });
+        self.may_receive = may_receive;
+        self.may_wait = may_wait;
+        is_ending
+    }
+
     /// Whether there is output that is held back. What is not to wait any more is written.
-    fn holds_back(&mut self) -> bool {
+    fn holds_back(&mut self, cx: &mut Context<'_>) -> bool {
         let Driver { shared, hold, looks, .. } = self;
-        shared.with(|state| {
+        shared.with_as_driver(cx.waker(), |state| {
             let may_wait = state.connection.has_output_that_may_wait();
             state.is_holding = may_wait && hold.again(*looks, Instant::now);
             if may_wait && !state.is_holding {
-                // Which wakes this task.
                 state.connection.hurry();
+                cx.waker().wake_by_ref();
             }
             state.is_holding
         })
@@ -164,13 +210,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         true
     }
 
-    /// Reads and handles what there is; 0 is the end. Pending also while nothing may be received.
+    /// Reads what there is; 0 is the end. Pending also while nothing may be received.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let may_receive = self.shared.with(|state| {
-            state.is_stalled = !state.connection.may_receive();
-            !state.is_stalled
-        });
-        if !may_receive {
+        if !self.may_receive {
             return Poll::Pending;
         }
         let space = self.input.make_space();
@@ -178,66 +220,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         if read == space {
             self.input.was_filled();
         }
-        if read > 0 {
-            let gather_small = self.input.is_much_held();
-            self.shared.with(|state| {
-                state.connection.gather_small(gather_small);
-                state.connection.receive(&mut self.input.bytes);
-            });
-        }
         Poll::Ready(Ok(read))
     }
 
-    /// Writes what there is; 0 means that there is nothing.
+    /// Writes what was taken over, or flushes; 0 means that there is nothing.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.written == self.writing.len() && !self.refill(cx) {
+        let left = &self.writing[self.written..];
+        if left.is_empty() {
             if self.unflushed {
                 std::task::ready!(Pin::new(&mut self.io).poll_flush(cx))?;
                 self.unflushed = false;
             }
             return Poll::Ready(Ok(0));
         }
-        let left = &self.writing[self.written..];
         let wrote = std::task::ready!(Pin::new(&mut self.io).poll_write(cx, left))?;
         if wrote == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
-        let at_once = self.written == 0;
+        self.at_once = self.written == 0;
         self.written += wrote;
         self.unflushed = true;
-        if self.written == self.writing.len() {
-            self.shared.with(|state| {
-                state.is_writing = false;
-                state.connection.output_is_sent(at_once);
-            });
-        }
         Poll::Ready(Ok(wrote))
-    }
-
-    /// Takes over what is to be sent, if there is anything.
-    fn refill(&mut self, cx: &mut Context<'_>) -> bool {
-        self.written = 0;
-        let (filled, may_wait) = self.shared.with(|state| {
-            let filled = state.connection.has_output();
-            if filled {
-                state.connection.take_output(&mut self.writing);
-                state.is_writing = true;
-                if std::mem::take(&mut state.is_holding) {
-                    self.hold.is_joined();
-                }
-            }
-            if state.connection.has_queue() {
-                state.connection.give_turns();
-                // Those who had a turn and did not use it must not keep the others waiting.
-                cx.waker().wake_by_ref();
-            }
-            (filled, !filled && state.connection.has_output_that_may_wait())
-        });
-        self.may_wait = may_wait;
-        if !filled {
-            self.writing.clear();
-        }
-        filled
     }
 
     /// Hands over what was left to be sent, ends the sending direction and waits for the other
@@ -252,6 +255,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         if sound {
             let sent = poll_fn(|cx| {
                 loop {
+                    self.look(cx);
                     match self.poll_write(cx) {
                         Poll::Ready(Ok(0)) => return Poll::Ready(Ok(())),
                         Poll::Ready(Ok(_)) => {}

@@ -78,20 +78,66 @@ impl Shared {
 
     /// Does something with the state, and then wakes whom it concerns.
     pub(crate) fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
-        let mut wake = Vec::new();
+        self.locked(|state, wake| {
+            let result = work(state);
+            state.collect(wake);
+            if state.wants_driver() {
+                wake.extend(state.driver.take());
+            }
+            result
+        })
+    }
+
+    /// As [`with`](Self::with), for the driver, which needs not be woken for what it does itself:
+    /// from here on `waker` is what wakes it.
+    pub(crate) fn with_as_driver<T>(
+        &self,
+        waker: &Waker,
+        work: impl FnOnce(&mut State) -> T,
+    ) -> T {
+        self.locked(|state, wake| {
+            let result = work(state);
+            state.collect(wake);
+            let old = set(&mut state.driver, waker);
+            state.discarded.extend(old);
+            result
+        })
+    }
+
+    fn locked<T>(&self, work: impl FnOnce(&mut State, &mut Wakes) -> T) -> T {
+        let mut wake = Wakes::default();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let result = work(&mut state);
-        state.collect(&mut wake);
-        if state.wants_driver()
-            && let Some(driver) = state.driver.take()
-        {
-            wake.push(driver);
-        }
+        let result = work(&mut state, &mut wake);
         let discarded = std::mem::take(&mut state.discarded);
         drop(state);
         drop(discarded);
-        wake.into_iter().for_each(Waker::wake);
+        wake.wake();
         result
+    }
+}
+
+/// Whom to wake: mostly nobody or one, which takes no allocation.
+#[derive(Default)]
+struct Wakes {
+    first: Option<Waker>,
+    others: Vec<Waker>,
+}
+
+impl Wakes {
+    fn extend(&mut self, wakers: impl IntoIterator<Item = Waker>) {
+        for waker in wakers {
+            match &mut self.first {
+                first @ None => *first = Some(waker),
+                Some(_) => self.others.push(waker),
+            }
+        }
+    }
+
+    fn wake(self) {
+        if let Some(first) = self.first {
+            first.wake();
+            self.others.into_iter().for_each(Waker::wake);
+        }
     }
 }
 
@@ -108,7 +154,7 @@ impl State {
             || self.is_ending()
     }
 
-    fn collect(&mut self, wake: &mut Vec<Waker>) {
+    fn collect(&mut self, wake: &mut Wakes) {
         let State { connection, channels, accepts, offers, .. } = self;
         for event in connection.events() {
             let (key, wait) = match event {
@@ -122,7 +168,7 @@ impl State {
                     continue;
                 }
                 Event::Offered => {
-                    wake.append(offers);
+                    wake.extend(offers.drain(..));
                     continue;
                 }
             };
@@ -132,7 +178,7 @@ impl State {
                 Wait::Write => wake.extend(wakers.write.take()),
                 Wait::Flush => wake.extend(wakers.flush.take()),
                 Wait::Answer => wake.extend(wakers.answer.take()),
-                Wait::End => wake.append(&mut wakers.ended),
+                Wait::End => wake.extend(wakers.ended.drain(..)),
             }
         }
     }
@@ -179,11 +225,6 @@ impl State {
 
     pub(crate) fn wait_for_completion(&mut self, waker: &Waker) {
         add(&mut self.completion, waker);
-    }
-
-    pub(crate) fn wait_as_driver(&mut self, waker: &Waker) {
-        let old = set(&mut self.driver, waker);
-        self.discarded.extend(old);
     }
 
     /// The driver has let the stream below go. Whom to wake.
