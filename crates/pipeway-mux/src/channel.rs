@@ -72,8 +72,10 @@ pub struct WriteHalf {
 #[derive(Debug, Default)]
 struct Reading {
     piece: Bytes,
-    /// Of this piece nothing is acknowledged yet.
+    /// How much is still to be acknowledged, once this piece is read.
     length: usize,
+    /// Whether another one lay behind it.
+    more: bool,
 }
 
 /// A channel's place on its connection.
@@ -198,23 +200,36 @@ impl Drop for Core {
 }
 
 impl Reading {
-    /// Takes the next piece, if the last one is read. Empty at the end.
-    fn poll_fill(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Takes the next piece, if the last one is read. Empty at the end. One of at most `sure` bytes
+    /// will be read by who called this, so it is acknowledged at once.
+    fn poll_fill(
+        &mut self,
+        core: &Core,
+        cx: &mut Context<'_>,
+        sure: usize,
+    ) -> Poll<io::Result<()>> {
         if !self.piece.is_empty() {
             return Poll::Ready(Ok(()));
         }
         let budget = ready!(coop::poll_proceed(cx));
-        let taken = core.shared.with(|state| {
+        let (taken, length, more) = core.shared.with(|state| {
             let taken = state.connection.take(core.key);
-            if matches!(taken, Taken::Nothing) {
-                state.wait(core.key, Wait::Read, cx.waker());
+            let mut left = 0;
+            match &taken {
+                Taken::Piece(piece) if piece.len() <= sure => {
+                    state.connection.acknowledge(core.key, piece.len());
+                }
+                Taken::Piece(piece) => left = piece.len(),
+                Taken::Nothing => state.wait(core.key, Wait::Read, cx.waker()),
+                Taken::End | Taken::Failed(_) => {}
             }
-            taken
+            (taken, left, state.connection.has_more(core.key))
         });
         match taken {
             Taken::Piece(piece) => {
                 budget.made_progress();
-                self.length = piece.len();
+                self.length = length;
+                self.more = more;
                 self.piece = piece;
                 Poll::Ready(Ok(()))
             }
@@ -232,39 +247,49 @@ impl Reading {
         pieces: &mut VecDeque<Bytes>,
         bytes_max: usize,
     ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_fill(core, cx))?;
-        if self.piece.is_empty() {
-            return Poll::Ready(Ok(0));
-        }
-        let (mut bytes, mut read) = (0, 0);
-        core.shared.with(|state| {
-            while bytes < bytes_max {
-                if self.piece.is_empty() {
+        ready!(self.poll_fill(core, cx, bytes_max))?;
+        let mut bytes = self.part_into(pieces, bytes_max);
+        let mut read = self.length_if_read();
+        if read > 0 || (self.more && bytes < bytes_max) {
+            core.shared.with(|state| {
+                while bytes < bytes_max {
                     let Some(piece) = state.connection.take_more(core.key) else { break };
                     self.length = piece.len();
                     self.piece = piece;
+                    bytes += self.part_into(pieces, bytes_max - bytes);
+                    read += self.length_if_read();
                 }
-                let part = self.piece.len().min(bytes_max - bytes);
-                pieces.push_back(self.piece.split_to(part));
-                bytes += part;
-                if self.piece.is_empty() {
-                    read += std::mem::take(&mut self.length);
-                    // The buffer that it lies in is its taker's from here on.
-                    self.piece = Bytes::new();
-                }
-            }
-            state.connection.acknowledge(core.key, read);
-        });
+                self.more = state.connection.has_more(core.key);
+                state.connection.acknowledge(core.key, read);
+            });
+        }
         Poll::Ready(Ok(bytes))
+    }
+
+    /// Moves up to `bytes_max` bytes of the piece behind `pieces`.
+    fn part_into(&mut self, pieces: &mut VecDeque<Bytes>, bytes_max: usize) -> usize {
+        let part = self.piece.len().min(bytes_max);
+        if part > 0 {
+            pieces.push_back(self.piece.split_to(part));
+        }
+        part
+    }
+
+    /// What is to be acknowledged now: nothing before the piece is read to its end.
+    fn length_if_read(&mut self) -> usize {
+        if !self.piece.is_empty() {
+            return 0;
+        }
+        // The buffer that it lay in is free from here on, or its taker's.
+        self.piece = Bytes::new();
+        std::mem::take(&mut self.length)
     }
 
     fn consume(&mut self, core: &Core, count: usize) {
         self.piece.advance(count);
-        if self.piece.is_empty() && self.length > 0 {
-            let length = std::mem::take(&mut self.length);
-            // The buffer that it lies in is free from here on.
-            self.piece = Bytes::new();
-            core.shared.with(|state| state.connection.acknowledge(core.key, length));
+        let read = self.length_if_read();
+        if read > 0 {
+            core.shared.with(|state| state.connection.acknowledge(core.key, read));
         }
     }
 
@@ -276,11 +301,14 @@ impl Reading {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         while buf.remaining() > 0 {
-            match self.poll_fill(core, cx) {
+            match self.poll_fill(core, cx, buf.remaining()) {
                 Poll::Ready(Ok(())) if !self.piece.is_empty() => {
                     let count = self.piece.len().min(buf.remaining());
                     buf.put_slice(&self.piece[..count]);
                     self.consume(core, count);
+                    if !self.more {
+                        break;
+                    }
                 }
                 // What was read so far is told first.
                 _ if buf.filled().len() > before => break,
@@ -446,7 +474,7 @@ macro_rules! reads {
                 cx: &mut Context<'_>,
             ) -> Poll<io::Result<&[u8]>> {
                 let Self { reading, core, .. } = self.get_mut();
-                ready!(reading.poll_fill(core, cx))?;
+                ready!(reading.poll_fill(core, cx, 0))?;
                 Poll::Ready(Ok(&reading.piece))
             }
 

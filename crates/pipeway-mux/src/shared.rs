@@ -90,11 +90,7 @@ impl Shared {
 
     /// As [`with`](Self::with), for the driver, which needs not be woken for what it does itself:
     /// from here on `waker` is what wakes it.
-    pub(crate) fn with_as_driver<T>(
-        &self,
-        waker: &Waker,
-        work: impl FnOnce(&mut State) -> T,
-    ) -> T {
+    pub(crate) fn with_as_driver<T>(&self, waker: &Waker, work: impl FnOnce(&mut State) -> T) -> T {
         self.locked(|state, wake| {
             let result = work(state);
             state.collect(wake);

@@ -329,6 +329,11 @@ impl Connection {
         Some(piece)
     }
 
+    /// Whether there is another piece.
+    pub(crate) fn has_more(&self, key: Key) -> bool {
+        !self.records[key].inbox.is_empty()
+    }
+
     /// `bytes` that were taken have been read.
     pub(crate) fn acknowledge(&mut self, key: Key, bytes: usize) {
         let record = &mut self.records[key];
