@@ -382,6 +382,7 @@ impl Exchange {
                         }
                     }
                     if self.request_body.is_done() {
+                        self.up_splicing.ends(upstream);
                         self.up = Up::Done;
                         continue;
                     }
@@ -489,6 +490,7 @@ impl Exchange {
                 }
                 Down::Body => {
                     if self.answer_body.is_done() {
+                        self.down_splicing.ends(client);
                         self.down = Down::Done;
                         continue;
                     }

@@ -2,9 +2,9 @@
 //! the system moves them itself, or a link gives them where it has received them.
 
 use std::io;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use pipeway_transport::Splice;
+use pipeway_transport::{Splice, Wide};
 
 use crate::conn::Conn;
 
@@ -40,6 +40,9 @@ pub(crate) struct Splicing {
     only_copies: bool,
     /// Where the bytes are on their way; given back while none come.
     splice: Option<Splice>,
+    /// That they are going to where more than usual may wait, since it did not take all at once; until
+    /// they come in short pieces, or end.
+    wide: Option<Wide>,
 }
 
 /// What a try to let the system move bytes came to.
@@ -104,6 +107,7 @@ impl Splicing {
         ahead: Ahead,
     ) -> Poll<io::Result<Spliced>> {
         if from.ended {
+            self.ends(to);
             return Poll::Ready(Ok(Spliced::Moved(0)));
         }
         if self.splice.is_none() {
@@ -158,20 +162,37 @@ impl Splicing {
 
     fn poll_rest(&mut self, cx: &mut Context<'_>, to: &mut Conn) -> Poll<io::Result<()>> {
         while let Some(splice) = self.splice.as_mut().filter(|splice| !splice.is_empty()) {
-            match ready!(splice.poll_drain(cx, &mut to.stream))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                moved => to.sent += moved as u64,
+            match splice.poll_drain(cx, &mut to.stream) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(moved)) => to.sent += moved as u64,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending if self.wide.is_none() => {
+                    self.wide = to.stream.widen();
+                    if self.wide.is_none() {
+                        return Poll::Pending;
+                    }
+                }
+                Poll::Pending => return Poll::Pending,
             }
         }
         if self.trickles && self.long_reads < LONG_READS {
-            self.splice = None;
+            self.ends(to);
         }
         Poll::Ready(Ok(()))
     }
 
-    /// Throws away what is on its way.
-    pub(crate) fn clear(&mut self) {
+    /// No more of the kind is to come, and nothing is on its way: what was taken for it is given back.
+    #[inline]
+    pub(crate) fn ends(&mut self, to: &Conn) {
         self.splice = None;
+        if let Some(wide) = self.wide.take() {
+            to.stream.narrow(wide);
+        }
+    }
+
+    /// Throws away what is on its way, with where it was going.
+    pub(crate) fn clear(&mut self) {
+        (self.splice, self.wide) = (None, None);
     }
 }
 
@@ -249,6 +270,53 @@ mod tests {
         client.write_all(b"xy").await.unwrap();
         assert_eq!(fill(&mut splicing, &mut from, &to, Ahead::UntilEnd).await, Spliced::Moved(2));
         assert_eq!((from.received, to.sent), (SHORT as u64 + 3, SHORT as u64 + 1));
+    }
+
+    #[tokio::test]
+    async fn where_much_has_to_wait_more_may_wait_until_it_comes_in_short_pieces_or_ends() {
+        for short in [true, false] {
+            let (mut client, from) = joined().await;
+            let (to, mut upstream) = joined().await;
+            let (mut from, mut to) = (Conn::new(from), Conn::new(to));
+            let own = to.stream.unread_bound().unwrap();
+            let mut splicing = Splicing { long_reads: LONG_READS, ..Splicing::default() };
+            let sends = tokio::spawn(async move {
+                client.write_all(&[b'b'; 8 * LONG]).await.unwrap();
+                client
+            });
+            while splicing.wide.is_none() {
+                fill(&mut splicing, &mut from, &to, Ahead::UntilEnd).await;
+                poll_fn(|cx| {
+                    let _ = splicing.poll_drain(cx, &mut to);
+                    Poll::Ready(())
+                })
+                .await;
+            }
+            let mut client = sends.await.unwrap();
+            let widened = to.stream.unread_bound().unwrap();
+            assert!(widened > own, "{widened}, and {own} before");
+            let reads = tokio::spawn(async move {
+                upstream.read_to_end(&mut Vec::new()).await.unwrap();
+            });
+            poll_fn(|cx| splicing.poll_drain(cx, &mut to)).await.unwrap();
+            while from.received < 8 * LONG as u64 {
+                fill(&mut splicing, &mut from, &to, Ahead::UntilEnd).await;
+                poll_fn(|cx| splicing.poll_drain(cx, &mut to)).await.unwrap();
+            }
+            assert!(splicing.wide.is_some());
+            if short {
+                client.write_all(b"x").await.unwrap();
+            } else {
+                client.shutdown().await.unwrap();
+            }
+            fill(&mut splicing, &mut from, &to, Ahead::UntilEnd).await;
+            poll_fn(|cx| splicing.poll_drain(cx, &mut to)).await.unwrap();
+            fill(&mut splicing, &mut from, &to, Ahead::Nothing).await;
+            assert!(splicing.wide.is_none());
+            assert_eq!(to.stream.unread_bound().unwrap(), own);
+            drop(to);
+            reads.await.unwrap();
+        }
     }
 
     #[tokio::test]

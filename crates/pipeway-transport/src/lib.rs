@@ -117,6 +117,7 @@ mod text;
 mod token;
 #[cfg(feature = "tungstenite")]
 pub mod websocket;
+mod wide;
 
 pub use access::{Access, AccessParseError};
 pub use busy::BusyPoll;
@@ -135,6 +136,7 @@ pub use peer::Peer;
 pub use splice::Splice;
 pub use stream::{Probe, Stream};
 pub use token::Token;
+pub use wide::Wide;
 
 /// The documentation's page for Rust programmers, whose examples are tests of this crate.
 #[cfg(all(doctest, feature = "axum", feature = "hyper", feature = "tungstenite"))]

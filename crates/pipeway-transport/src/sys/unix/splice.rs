@@ -2,6 +2,11 @@
 
 use super::source::Source;
 
+/// What a Unix socket is told to hold for its reader while much goes through it. Measured on Linux with
+/// a reader and a writer on one processor and this program on another, in place of its own 104 KiB: 512
+/// KiB gave 1.8 times the throughput down and 1.4 up, this 1.9 and 1.5, and 2 and 4 MiB no more.
+const WIDE: usize = 1024 * 1024;
+
 /// A socket of either kind.
 #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only Linux moves bytes by them"))]
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +48,22 @@ impl<'a> Socket<'a> {
                 socket2::SockRef::from(source).set_send_buffer_size(bytes).map(|()| 0)
             }
         }
+    }
+
+    /// Has a Unix socket hold [`WIDE`] bytes, which Linux makes twice as many, or as many as it lets be.
+    /// What [`narrow`](Self::narrow) takes that back with; `None` where it holds as much already, or
+    /// other things decide (TCP's buffers grow by themselves).
+    pub(crate) fn widen(self) -> Option<usize> {
+        let Socket::Unix(_) = self else { return None };
+        let before = self.unread_bound().ok().filter(|before| *before < WIDE)?;
+        socket2::SockRef::from(self.source()).set_send_buffer_size(WIDE).ok()?;
+        Some(before)
+    }
+
+    /// Takes back that it was widened. What waits in it stays there.
+    pub(crate) fn narrow(self, before: usize) {
+        // It can't be told to hold more than is allowed, and this is less.
+        let _ = socket2::SockRef::from(self.source()).set_send_buffer_size(before);
     }
 
     /// The size of the buffer that is written to, as [`bound_unread`](Self::bound_unread) takes it:
@@ -253,6 +274,22 @@ mod linux {
                     () = reading => {}
                 }
             }
+        }
+
+        #[tokio::test]
+        async fn a_socket_that_was_widened_takes_more_until_it_is_narrowed() {
+            let (from, _to) = tokio::net::UnixStream::pair().unwrap();
+            let source = source(&from);
+            let socket = Socket::Unix(&source);
+            let own = socket.unread_bound().unwrap();
+            let piece = [0; 4096];
+            while from.try_write(&piece).is_ok() {}
+            assert_eq!(socket.widen(), Some(own));
+            assert!(socket.unread_bound().unwrap() > own);
+            from.writable().await.unwrap();
+            assert_eq!(from.try_write(&piece).unwrap(), piece.len());
+            socket.narrow(own);
+            assert_eq!(socket.unread_bound().unwrap(), own);
         }
 
         #[tokio::test]

@@ -24,6 +24,14 @@ impl Socket<'_> {
         socket2::SockRef::from(stream).set_send_buffer_size(bytes).map(|()| 0)
     }
 
+    /// TCP's buffers grow by themselves.
+    pub(crate) fn widen(self) -> Option<usize> {
+        None
+    }
+
+    /// Nothing was widened.
+    pub(crate) fn narrow(self, _: usize) {}
+
     /// The size of the buffer that is written to.
     pub(crate) fn unread_bound(self) -> std::io::Result<usize> {
         let Socket::Tcp(stream) = self;
