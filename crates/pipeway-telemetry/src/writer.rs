@@ -24,8 +24,9 @@ const LINGER: Duration = Duration::from_millis(20);
 /// costs little beside it, and what it takes to write it (some 200 events) holds up nobody for long.
 const WAKE_BYTES: usize = 32 << 10;
 
-/// So much of lines is written at once.
-pub(crate) const WRITE_BYTES: usize = 64 << 10;
+/// So much of lines is written at once: all of a usual batch, since the page that a write ends in costs
+/// as much as a page of its own.
+pub(crate) const WRITE_BYTES: usize = 256 << 10;
 
 /// An event's route is looked for among so many of those that were named last; one that is not
 /// among them stands there twice.
