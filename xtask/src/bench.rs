@@ -35,7 +35,7 @@ cargo xtask bench link [OPTION...]  links instead: `bench link --help`
 cargo xtask bench wine [OPTION...]  named pipes under Wine instead: `bench wine --help`
 
   --rounds N        how often everything is measured; the medians are told [default: 5]
-  --seconds N       how long each measurement of small exchanges takes [default: 3]
+  --seconds N       how long each measurement of small exchanges takes, in five turns [default: 3]
   --quick           a smoke run: one round, one second, small bodies, few sessions
   --pipeway FILE    measure this program instead of building it
   --without WAY     leave out direct, pipeway, events (of pipeway), nginx, haproxy or systemd; may
@@ -135,24 +135,26 @@ impl Bench {
             }
             for &workload in WORKLOADS {
                 eprintln!("round {} of {}: {workload:?}", round + 1, self.options.rounds);
-                for at in 0..self.ways.len() {
-                    // Each way comes first in its turn.
-                    let at = (at + round) % self.ways.len();
-                    let way = &self.ways[at];
-                    if !way.takes(workload) {
-                        continue;
+                for turn in 0..workload.turns() {
+                    for at in 0..self.ways.len() {
+                        // Each way comes first in its turn.
+                        let at = (at + round + turn) % self.ways.len();
+                        let way = &self.ways[at];
+                        if !way.takes(workload) {
+                            continue;
+                        }
+                        let server = servers[at][workload.mode() as usize].as_ref();
+                        let sample = self.sample(workload, way, server).map_err(|error| {
+                            let log = server.map(Server::log).unwrap_or_default();
+                            let upstream = self.upstreams[workload.mode() as usize].log();
+                            format!("{way}, {workload:?}: {error}\n{log}{upstream}")
+                        })?;
+                        let (_, _, samples) = results
+                            .iter_mut()
+                            .find(|result| result.0 == *way && result.1 == workload)
+                            .expect("every way and workload has its place");
+                        samples.push(sample);
                     }
-                    let server = servers[at][workload.mode() as usize].as_ref();
-                    let sample = self.sample(workload, way, server).map_err(|error| {
-                        let log = server.map(Server::log).unwrap_or_default();
-                        let upstream = self.upstreams[workload.mode() as usize].log();
-                        format!("{way}, {workload:?}: {error}\n{log}{upstream}")
-                    })?;
-                    let (_, _, samples) = results
-                        .iter_mut()
-                        .find(|result| result.0 == *way && result.1 == workload)
-                        .expect("every way and workload has its place");
-                    samples.push(sample);
                 }
             }
         }
@@ -165,7 +167,8 @@ impl Bench {
         way: &Way,
         server: Option<&Server>,
     ) -> Result<Sample, String> {
-        let seconds = self.options.seconds.to_string();
+        let seconds = self.options.seconds as f64 / workload.turns() as f64;
+        let seconds = seconds.to_string();
         let bytes = self.options.body_bytes.to_string();
         let exchanges = |name: &str, connections: u32| {
             vec![name.to_owned(), connections.to_string(), seconds.clone()]

@@ -68,6 +68,15 @@ impl Workload {
         }
     }
 
+    /// In how many turns with the other ways a round measures it: what the rest of the machine does
+    /// lasts longer than a turn.
+    pub fn turns(self) -> usize {
+        match self {
+            Workload::Get(..) | Workload::Close(_) | Workload::WebSocket(_) => 5,
+            _ => 1,
+        }
+    }
+
     /// Whether it is one session with many bytes.
     pub fn is_bytes(self) -> bool {
         match self {
@@ -105,7 +114,7 @@ impl Sample {
 /// A number of a sample.
 pub type Field = fn(&Sample) -> f64;
 
-/// Everything that was measured: which way, what, and once for each round.
+/// Everything that was measured: which way, what, and once for each turn of each round.
 pub type Results = Vec<(Way, Workload, Vec<Sample>)>;
 
 /// The samples of a way, or none where it was left out.
@@ -118,7 +127,7 @@ pub fn median_of(results: &Results, way: &Way, workload: Workload, field: Field)
     median(samples(results, way, workload).iter().map(field).collect())
 }
 
-/// The median of the rounds' own ratios: what the rest of the machine does in a round, it does to
+/// The median of the turns' own ratios: what the rest of the machine does in a turn, it does to
 /// both.
 pub fn ratio(results: &Results, way: &Way, other: &Way, workload: Workload, field: Field) -> f64 {
     let own = samples(results, way, workload).iter().map(field);

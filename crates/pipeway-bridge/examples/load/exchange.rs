@@ -39,8 +39,8 @@ struct Connection {
     sent: Instant,
 }
 
-/// Exchanges for so many seconds and prints `exchanges`, `seconds`, `p50_us` and `p99_us`.
-pub fn run(exchange: Exchange, socket: &str, connections: u64, seconds: u64) -> io::Result<()> {
+/// Exchanges for so long and prints `exchanges`, `seconds`, `p50_us` and `p99_us`.
+pub fn run(exchange: Exchange, socket: &str, connections: u64, time: Duration) -> io::Result<()> {
     let message = match exchange {
         Exchange::Get => GET.to_vec(),
         Exchange::GetAndClose => GET_AND_CLOSE.to_vec(),
@@ -59,7 +59,7 @@ pub fn run(exchange: Exchange, socket: &str, connections: u64, seconds: u64) -> 
     let mut latencies: Vec<u32> = Vec::with_capacity(1 << 20);
     let mut ready = Vec::new();
     let mut scratch = vec![0; 64 << 10];
-    while start.elapsed() < Duration::from_secs(seconds) {
+    while start.elapsed() < time {
         poll.wait(&mut ready, Some(PATIENCE))?;
         if ready.is_empty() {
             return Err(io::Error::other(format!("nothing came for {PATIENCE:?}")));

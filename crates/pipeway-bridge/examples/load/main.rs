@@ -70,19 +70,23 @@ fn main() -> ExitCode {
 fn run(arguments: &[&str]) -> std::io::Result<()> {
     use exchange::Exchange;
     let number = |text: &str| text.parse::<u64>().map_err(std::io::Error::other);
+    let time = |text: &str| {
+        let seconds = text.parse::<f64>().map_err(std::io::Error::other)?;
+        std::time::Duration::try_from_secs_f64(seconds).map_err(std::io::Error::other)
+    };
     match *arguments {
         ["serve", socket] => serve::run(socket),
         ["get", socket, connections, seconds] => {
-            exchange::run(Exchange::Get, socket, number(connections)?, number(seconds)?)
+            exchange::run(Exchange::Get, socket, number(connections)?, time(seconds)?)
         }
         ["close", socket, connections, seconds] => {
-            exchange::run(Exchange::GetAndClose, socket, number(connections)?, number(seconds)?)
+            exchange::run(Exchange::GetAndClose, socket, number(connections)?, time(seconds)?)
         }
         ["byte", socket, connections, seconds] => {
-            exchange::run(Exchange::Byte, socket, number(connections)?, number(seconds)?)
+            exchange::run(Exchange::Byte, socket, number(connections)?, time(seconds)?)
         }
         ["ws", socket, connections, seconds] => {
-            exchange::run(Exchange::Message, socket, number(connections)?, number(seconds)?)
+            exchange::run(Exchange::Message, socket, number(connections)?, time(seconds)?)
         }
         ["down", socket, bytes] => body::down(socket, number(bytes)?),
         ["up", socket, bytes] => body::up(socket, number(bytes)?),
