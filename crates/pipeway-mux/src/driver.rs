@@ -72,7 +72,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             looks: busy.is_on(),
             busy,
             hold: Hold::default(),
-            may_receive: true,
+            // Before anything is read it is looked at what there is: it may be all that ever comes.
+            may_receive: false,
             may_wait: false,
             wakes_itself: false,
             close_timeout,

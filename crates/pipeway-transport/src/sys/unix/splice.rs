@@ -52,9 +52,11 @@ impl<'a> Socket<'a> {
 
     /// Has a Unix socket hold [`WIDE`] bytes, which Linux makes twice as many, or as many as it lets be.
     /// What [`narrow`](Self::narrow) takes that back with; `None` where it holds as much already, or
-    /// other things decide (TCP's buffers grow by themselves).
+    /// other things decide (TCP's buffers grow by themselves), and where that was not tried.
     pub(crate) fn widen(self) -> Option<usize> {
-        let Socket::Unix(_) = self else { return None };
+        if !cfg!(target_os = "linux") || matches!(self, Socket::Tcp(_)) {
+            return None;
+        }
         let before = self.unread_bound().ok().filter(|before| *before < WIDE)?;
         socket2::SockRef::from(self.source()).set_send_buffer_size(WIDE).ok()?;
         Some(before)
