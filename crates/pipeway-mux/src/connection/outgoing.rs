@@ -16,6 +16,11 @@ const SWIFT_LIMIT: usize = 128 * 1024;
 /// What a frame's head takes at the most.
 const HEAD_MAX: usize = 20;
 
+/// Space beyond what is asked for. Blocks of whole pages lie 16 bytes apart modulo a page, and to copy
+/// between such two takes twice as long: what is read next looks like what was just written. With this
+/// the next block lies elsewhere.
+const ASIDE: usize = 1536;
+
 /// A write of no more than this many bytes need not wait for its turn.
 const SMALL: usize = 1024;
 
@@ -161,7 +166,7 @@ impl Outgoing {
             self.is_urgent = true;
             if start == 0 {
                 // One allocation rather than several that grow.
-                self.bytes.reserve(content.len().min(self.limit) + HEAD_MAX);
+                self.bytes.reserve(content.len().min(self.limit) + HEAD_MAX + ASIDE);
             }
             frame::write_frame(&mut self.bytes, self.version, Code::Content, id, part);
             self.contents.push(Content { key, start, end: self.bytes.len() });
