@@ -3,15 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 use std::future::{Future, poll_fn};
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, ready};
 
 use pipeway_mux::{Channel, ChannelOptions, Mux, Options, Version};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
-use tokio::sync::oneshot;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 const ECHOES: usize = 100;
 
@@ -61,52 +58,12 @@ async fn an_exchange_takes_a_turn_for_what_is_sent_and_one_for_what_is_received(
     }
 }
 
-/// A stream that gives nothing to its reader before it is told to.
-struct Gated {
-    io: DuplexStream,
-    gate: Option<oneshot::Receiver<()>>,
-}
-
-impl AsyncRead for Gated {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if let Some(gate) = &mut self.gate {
-            ready!(Pin::new(gate).poll(cx)).unwrap();
-            self.gate = None;
-        }
-        Pin::new(&mut self.io).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Gated {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
-    }
-}
-
 #[tokio::test]
 async fn what_came_with_the_handshake_is_handled_before_the_end_that_follows_it() {
     for version in [Version::V1, Version::V2] {
         let (near, mut far) = tokio::io::duplex(64 * 1024);
-        let (opens, gate) = oneshot::channel();
-        let near = Gated { io: near, gate: Some(gate) };
         let near = tokio::spawn(Mux::connect(near, Options::new(version)));
-        // The far end says all it has to say, and ends, before the near one reads a byte of it.
+        // All that the far end says, and its end, is there when the near one reads the first byte.
         let (relayed, between) = tokio::io::duplex(64 * 1024);
         let talks = tokio::spawn(async move {
             let far = Mux::connect(relayed, Options::new(version)).await.unwrap();
@@ -119,11 +76,11 @@ async fn what_came_with_the_handshake_is_handled_before_the_end_that_follows_it(
         let count = far.read(&mut handshake).await.unwrap();
         writes.write_all(&handshake[..count]).await.unwrap();
         reads.read_to_end(&mut said).await.unwrap();
-        far.write_all(&said).await.unwrap();
-        far.shutdown().await.unwrap();
         writes.shutdown().await.unwrap();
         talks.await.unwrap();
-        opens.send(()).unwrap();
+        // There is room for it, so no other task has its turn between these two.
+        far.write_all(&said).await.unwrap();
+        far.shutdown().await.unwrap();
         let near = near.await.unwrap().unwrap();
         assert!(near.completion().await.is_ok(), "{version:?}: {:?}", near.completion().await);
     }

@@ -86,6 +86,7 @@ pub mod child;
 mod connect;
 #[cfg(feature = "console")]
 pub mod console;
+mod count;
 mod direction;
 mod endpoint;
 mod error;

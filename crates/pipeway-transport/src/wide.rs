@@ -1,38 +1,19 @@
 //! How much may wait in a socket for its reader.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use crate::Stream;
+use crate::count::{Count, Counted};
 
 /// The most sockets of this process at once that hold more than they do by themselves: what that may
 /// take of the system's memory is bounded.
 const WIDE_MAX: usize = 64;
 
-static WIDE: AtomicUsize = AtomicUsize::new(0);
+static WIDE: Count = Count::new();
 
 /// That a socket holds more than it does by itself; from [`Stream::widen`].
 #[derive(Debug)]
 pub struct Wide {
     before: usize,
-    _place: Place,
-}
-
-/// One of the [`WIDE_MAX`].
-#[derive(Debug)]
-struct Place;
-
-impl Place {
-    fn take() -> Option<Place> {
-        // The place is given back on drop, also where there was none.
-        let place = Place;
-        (WIDE.fetch_add(1, Ordering::Relaxed) < WIDE_MAX).then_some(place)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        WIDE.fetch_sub(1, Ordering::Relaxed);
-    }
+    _counted: Counted,
 }
 
 impl Stream {
@@ -44,8 +25,8 @@ impl Stream {
     /// as much already, and while 64 of this process do. What it gives counts until it is dropped.
     pub fn widen(&self) -> Option<Wide> {
         let socket = self.socket()?;
-        let _place = Place::take()?;
-        socket.widen().map(|before| Wide { before, _place })
+        let _counted = WIDE.take(WIDE_MAX)?;
+        socket.widen().map(|before| Wide { before, _counted })
     }
 
     /// Takes that back. What waits for the reader stays.

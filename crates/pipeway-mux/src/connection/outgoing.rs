@@ -17,8 +17,8 @@ const SWIFT_LIMIT: usize = 128 * 1024;
 const HEAD_MAX: usize = 20;
 
 /// Space beyond what is asked for. Blocks of whole pages lie 16 bytes apart modulo a page, and to copy
-/// between such two takes twice as long: what is read next looks like what was just written. With this
-/// the next block lies elsewhere.
+/// between two of them took up to twice as long, likely since what is read next looks like what was just
+/// written. With this the next block lies elsewhere.
 const ASIDE: usize = 1536;
 
 /// A write of no more than this many bytes need not wait for its turn.

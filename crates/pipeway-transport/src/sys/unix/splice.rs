@@ -86,11 +86,11 @@ mod linux {
     use std::cell::RefCell;
     use std::io;
     use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::{Context, Poll, ready};
 
     use super::super::source::For;
     use super::Socket;
+    use crate::count::{Count, Counted};
     use rustix::io::Errno;
     use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
     use rustix::process::{Resource, getrlimit};
@@ -114,7 +114,7 @@ mod linux {
     /// The most free ones that a thread keeps.
     const KEPT_MAX: usize = 8;
 
-    static PIPES: AtomicUsize = AtomicUsize::new(0);
+    static PIPES: Count = Count::new();
 
     thread_local! {
         static FREE: RefCell<Vec<Pipe>> = const { RefCell::new(Vec::new()) };
@@ -124,19 +124,7 @@ mod linux {
     struct Pipe {
         reads: OwnedFd,
         writes: OwnedFd,
-        _place: Place,
-    }
-
-    /// One of the [`PIPES_MAX`].
-    #[derive(Debug)]
-    struct Place;
-
-    impl Place {
-        fn take() -> Option<Place> {
-            // The place is given back on drop, also where there was none.
-            let place = Place;
-            (PIPES.fetch_add(1, Ordering::Relaxed) < pipes_max()).then_some(place)
-        }
+        _counted: Counted,
     }
 
     fn pipes_max() -> usize {
@@ -146,19 +134,13 @@ mod linux {
         }
     }
 
-    impl Drop for Place {
-        fn drop(&mut self) {
-            PIPES.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-
     impl Pipe {
         fn new() -> Option<Pipe> {
-            let place = Place::take()?;
+            let counted = PIPES.take(pipes_max())?;
             let (reads, writes) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
             // A user who has many pipes gets small ones, or may make none larger.
             let size = fcntl_setpipe_size(&writes, SIZE).ok()?;
-            (size >= SIZE_MIN).then_some(Pipe { reads, writes, _place: place })
+            (size >= SIZE_MIN).then_some(Pipe { reads, writes, _counted: counted })
         }
     }
 
