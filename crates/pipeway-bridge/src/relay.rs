@@ -47,6 +47,7 @@ pub(crate) struct Ended {
 }
 
 /// Which end was reached.
+#[derive(Clone, Copy)]
 enum Side {
     Client,
     Upstream,
@@ -92,6 +93,9 @@ impl Relay {
         Poll::Pending
     }
 
+    /// Moves one direction on. Built into [`poll`](Self::poll) twice, each time for its side: this
+    /// much is all that a message takes.
+    #[inline(always)]
     fn poll_direction(
         &mut self,
         cx: &mut Context<'_>,
@@ -99,10 +103,7 @@ impl Relay {
         to: &mut Conn,
         side: Side,
     ) -> Option<Ended> {
-        let (direction, other, end, other_end) = match side {
-            Side::Client => (&mut self.up, &self.down, End::ClientClosed, End::UpstreamClosed),
-            Side::Upstream => (&mut self.down, &self.up, End::UpstreamClosed, End::ClientClosed),
-        };
+        let (direction, _, end, other_end) = self.direction(side);
         if direction.ended {
             return None;
         }
@@ -134,6 +135,29 @@ impl Relay {
                 }
             }
         }
+        self.poll_much(cx, from, to, side)
+    }
+
+    /// The direction from that side, the other one, and what the end of each is then.
+    #[inline(always)]
+    fn direction(&mut self, side: Side) -> (&mut Direction, &Direction, End, End) {
+        match side {
+            Side::Client => (&mut self.up, &self.down, End::ClientClosed, End::UpstreamClosed),
+            Side::Upstream => (&mut self.down, &self.up, End::UpstreamClosed, End::ClientClosed),
+        }
+    }
+
+    /// Moves one direction on that more comes from than a message, or less: its end.
+    #[inline(never)]
+    fn poll_much(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Conn,
+        to: &mut Conn,
+        side: Side,
+    ) -> Option<Ended> {
+        let ends_together = self.ends_together;
+        let (direction, other, end, other_end) = self.direction(side);
         let mut turn = Turn::default();
         loop {
             let sent = match direction.splicing.poll_drain(cx, to) {
@@ -152,7 +176,7 @@ impl Relay {
             if from.ended {
                 // Everything is passed on. What can't be told as the end of one direction is told
                 // as the end of both.
-                let both = self.ends_together
+                let both = ends_together
                     || !from.stream.can_half_close()
                     || from.stream.is_hung_up()
                     || (matches!(side, Side::Upstream) && !to.stream.can_half_close());

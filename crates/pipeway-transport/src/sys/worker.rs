@@ -61,14 +61,21 @@ struct Current {
     worker: Weak<Worker>,
     shared: Arc<Shared>,
     ready: RefCell<Queue>,
-    budget: Cell<u8>,
-    /// More is likely to come within a moment.
-    expects_more: Cell<bool>,
 }
 
 thread_local! {
     static CURRENT: RefCell<Option<Current>> = const { RefCell::new(None) };
+
+    /// How often the task that runs may still read and write in its turn. Each time that it does, this
+    /// is asked, so it stands by itself.
+    static BUDGET_LEFT: Cell<u8> = const { Cell::new(NO_BOUND) };
+
+    /// A task of the loop has said that more is likely to come within a moment.
+    static EXPECTS_MORE: Cell<bool> = const { Cell::new(false) };
 }
+
+/// What is left of the budget outside of a loop.
+const NO_BOUND: u8 = u8::MAX;
 
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -126,8 +133,6 @@ impl Worker {
             worker: Arc::downgrade(&worker),
             shared: Arc::clone(&shared),
             ready: RefCell::default(),
-            budget: Cell::new(BUDGET),
-            expects_more: Cell::new(false),
         };
         port::drive(Turns { shared, current: Some(current), turn: Queue::new() })?;
         Ok(worker)
@@ -145,7 +150,7 @@ impl Worker {
 
     /// From a worker's task: more is likely to come within a moment.
     pub(crate) fn expect_more() {
-        Current::with(|current| current.expects_more.set(true));
+        EXPECTS_MORE.set(true);
     }
 
     /// Where the loop waits.
@@ -232,7 +237,10 @@ impl Current {
 impl Turns {
     /// Goes through the loop with `work`: tasks that are woken meanwhile on this thread need no lock.
     pub(super) fn within<T>(&mut self, work: impl FnOnce(&mut Inside<'_>) -> T) -> T {
-        let mut inside = Inside { outer: CURRENT.replace(self.current.take()), turns: self };
+        let outer = CURRENT.replace(self.current.take());
+        // What others have said on this thread is not this loop's.
+        EXPECTS_MORE.set(false);
+        let mut inside = Inside { outer, budget_of_outer: BUDGET_LEFT.get(), turns: self };
         work(&mut inside)
     }
 }
@@ -242,6 +250,7 @@ pub(super) struct Inside<'a> {
     turns: &'a mut Turns,
     /// What this thread was at before.
     outer: Option<Current>,
+    budget_of_outer: u8,
 }
 
 /// What a turn came to.
@@ -272,7 +281,7 @@ impl Inside<'_> {
         }
         let was_any = !turn.is_empty();
         for task in turn.drain(..) {
-            Current::with(|current| current.budget.set(BUDGET));
+            BUDGET_LEFT.set(BUDGET);
             task.run();
         }
         let is_next_ready = Current::with(|current| !current.ready.borrow().is_empty());
@@ -282,7 +291,7 @@ impl Inside<'_> {
     /// Whether a task has said since the last time that it expects more.
     #[cfg_attr(windows, allow(dead_code, reason = "Linux asks"))]
     pub(super) fn expects_more(&self) -> bool {
-        Current::with(|current| current.expects_more.take()).unwrap_or(false)
+        EXPECTS_MORE.take()
     }
 
     /// From now on the port is told of the next task. Whether there is one already.
@@ -306,6 +315,7 @@ impl Inside<'_> {
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
         self.turns.current = CURRENT.replace(self.outer.take());
+        BUDGET_LEFT.set(self.budget_of_outer);
     }
 }
 
@@ -374,8 +384,8 @@ impl Task {
     fn enqueue(self: Arc<Self>) {
         let mut task = Some(self);
         Current::with(|current| {
-            if task.as_ref().is_some_and(|task| Arc::ptr_eq(&current.shared, &task.shared)) {
-                current.ready.borrow_mut().extend(task.take());
+            if let Some(task) = task.take_if(|task| Arc::ptr_eq(&current.shared, &task.shared)) {
+                current.ready.borrow_mut().push_back(task);
             }
         });
         if let Some(task) = task {
@@ -407,17 +417,19 @@ impl fmt::Debug for Task {
 
 /// Within a loop: whether the task that runs may read or write once more in this turn. If not, it is
 /// woken for the next one.
+#[inline]
 pub(super) fn poll_proceed(cx: &Context<'_>) -> Poll<()> {
-    let left = Current::with(|current| {
-        let left = current.budget.get();
-        current.budget.set(left.saturating_sub(1));
-        left
-    });
-    if left == Some(0) {
-        cx.waker().wake_by_ref();
-        return Poll::Pending;
+    match BUDGET_LEFT.get() {
+        NO_BOUND => Poll::Ready(()),
+        0 => {
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+        left => {
+            BUDGET_LEFT.set(left - 1);
+            Poll::Ready(())
+        }
     }
-    Poll::Ready(())
 }
 
 #[cfg(test)]
