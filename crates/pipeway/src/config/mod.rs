@@ -383,9 +383,17 @@ fn open_events(settings: &EventsSettings) -> Result<Sink, Failure> {
                     std::io::ErrorKind::PermissionDenied => Exit::Permission,
                     _ => Exit::Failure,
                 };
+                let hint = match path.metadata() {
+                    Ok(found) if found.is_dir() => "name a file in it with --events FILE",
+                    Ok(found) if !found.is_file() => {
+                        "name a file with --events FILE; --events stderr writes to standard error, \
+                         --events none nothing"
+                    }
+                    _ => "make its folder, or name another file with --events FILE",
+                };
                 Failure::new(exit, format!("can't write events to {}", path.display()))
                     .cause(&error)
-                    .hint("make its folder, or name another file with --events FILE")
+                    .hint(hint)
             })
         }
     }

@@ -66,3 +66,17 @@ fn an_events_file_that_can_not_be_made_stops_the_start() {
     let ended = room.run(args).exits_with(1).says("can't write events to");
     assert_eq!(ended.stdout(), "");
 }
+
+#[test]
+fn what_is_no_events_file_is_told_with_what_would_be_one() {
+    let room = Room::new();
+    room.file("f.toml", bridge(&unique_local(), "tcp:127.0.0.1:9"));
+    let refused = |to: &str, hint: &str| {
+        let args = ["serve", "--config", "f.toml", "--events", to];
+        let ended = room.run(args).exits_with(1).says("can't write events to").says(hint);
+        assert_eq!(ended.stdout(), "");
+    };
+    refused(".", "name a file in it");
+    #[cfg(unix)]
+    refused("/dev/null", "--events none");
+}
