@@ -147,7 +147,7 @@ impl Relay {
         }
     }
 
-    /// Moves one direction on that more comes from than a message, or less: its end.
+    /// Moves one direction on that has more than a message, or ends.
     #[inline(never)]
     fn poll_much(
         &mut self,

@@ -53,6 +53,8 @@ pub(super) struct Turns {
     shared: Arc<Shared>,
     current: Option<Current>,
     turn: Queue,
+    /// [`EXPECTS_MORE`], while no thread goes through it.
+    expects_more: bool,
 }
 
 /// What a thread knows while it goes through a loop.
@@ -120,6 +122,13 @@ impl Worker {
     ///
     /// Outside of a tokio runtime.
     pub(crate) fn start() -> io::Result<Arc<Worker>> {
+        let (worker, turns) = Worker::new()?;
+        port::drive(turns)?;
+        Ok(worker)
+    }
+
+    /// One that nobody goes through yet.
+    fn new() -> io::Result<(Arc<Worker>, Turns)> {
         let shared = Arc::new(Shared {
             port: Port::new()?,
             woken: Mutex::new(Some(Queue::new())),
@@ -134,8 +143,9 @@ impl Worker {
             shared: Arc::clone(&shared),
             ready: RefCell::default(),
         };
-        port::drive(Turns { shared, current: Some(current), turn: Queue::new() })?;
-        Ok(worker)
+        let turn = Queue::new();
+        let turns = Turns { shared, current: Some(current), turn, expects_more: false };
+        Ok((worker, turns))
     }
 
     /// The worker whose task this is called from.
@@ -237,10 +247,12 @@ impl Current {
 impl Turns {
     /// Goes through the loop with `work`: tasks that are woken meanwhile on this thread need no lock.
     pub(super) fn within<T>(&mut self, work: impl FnOnce(&mut Inside<'_>) -> T) -> T {
-        let outer = CURRENT.replace(self.current.take());
-        // What others have said on this thread is not this loop's.
-        EXPECTS_MORE.set(false);
-        let mut inside = Inside { outer, budget_of_outer: BUDGET_LEFT.get(), turns: self };
+        let mut inside = Inside {
+            outer: CURRENT.replace(self.current.take()),
+            outer_budget: BUDGET_LEFT.get(),
+            outer_expects_more: EXPECTS_MORE.replace(self.expects_more),
+            turns: self,
+        };
         work(&mut inside)
     }
 }
@@ -250,7 +262,8 @@ pub(super) struct Inside<'a> {
     turns: &'a mut Turns,
     /// What this thread was at before.
     outer: Option<Current>,
-    budget_of_outer: u8,
+    outer_budget: u8,
+    outer_expects_more: bool,
 }
 
 /// What a turn came to.
@@ -315,7 +328,8 @@ impl Inside<'_> {
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
         self.turns.current = CURRENT.replace(self.outer.take());
-        BUDGET_LEFT.set(self.budget_of_outer);
+        BUDGET_LEFT.set(self.outer_budget);
+        self.turns.expects_more = EXPECTS_MORE.replace(self.outer_expects_more);
     }
 }
 
@@ -523,6 +537,24 @@ mod tests {
         }
         on(&worker, yield_now()).await;
         stop.send(()).unwrap();
+    }
+
+    #[test]
+    fn what_a_task_expects_is_its_loops_and_is_kept_until_it_is_asked() {
+        let [(_one, mut one), (_other, mut other)] = [(); 2].map(|()| Worker::new().unwrap());
+        // Said by nobody on a loop.
+        Worker::expect_more();
+        one.within(|inside| assert!(!inside.expects_more()));
+        one.within(|_| {
+            Worker::expect_more();
+            other.within(|inside| assert!(!inside.expects_more()));
+        });
+        other.within(|inside| assert!(!inside.expects_more()));
+        one.within(|inside| {
+            assert!(inside.expects_more());
+            assert!(!inside.expects_more());
+        });
+        EXPECTS_MORE.set(false);
     }
 
     #[tokio::test]
