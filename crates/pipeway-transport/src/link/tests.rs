@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pipeway_mux::{Channel, ChannelOptions, Mux, OfferError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -54,8 +54,13 @@ fn opening(endpoint: &str) -> Opening {
 }
 
 /// A service on a loopback port, and what leads to it.
+///
+/// Its queue holds all that a test opens at once: of connections that find it full, Linux lets
+/// some wait a second for their next try, and resets others.
 async fn service() -> (TcpListener, Opening) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1024).unwrap();
     let opening = opening(&format!("tcp:{}", listener.local_addr().unwrap()));
     (listener, opening)
 }
