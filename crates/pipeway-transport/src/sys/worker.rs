@@ -14,8 +14,9 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, ThreadId};
 
 use slab::Slab;
 
@@ -91,9 +92,20 @@ struct Task {
     queued: AtomicBool,
     /// It ends with its turn.
     is_cut: AtomicBool,
+    /// It has its turn, for those on the loop's thread.
+    has_turn: AtomicBool,
     is_done: AtomicBool,
-    /// What is to be done, until it is done.
-    work: Mutex<Option<Begun>>,
+    state: Mutex<State>,
+    /// What is waited for is that it is done.
+    done: Condvar,
+}
+
+enum State {
+    /// The lock is held as long as it has its turn.
+    Begun(Begun),
+    /// What it holds is being dropped, by that thread.
+    Ending(ThreadId),
+    Done,
 }
 
 struct Begun {
@@ -176,12 +188,14 @@ impl Worker {
             shared: Arc::clone(&self.shared),
             queued: AtomicBool::new(true),
             is_cut: AtomicBool::new(false),
+            has_turn: AtomicBool::new(false),
             is_done: AtomicBool::new(false),
-            work: Mutex::new(None),
+            state: Mutex::new(State::Done),
+            done: Condvar::new(),
         });
         let waker = Waker::from(Arc::clone(&task));
         let begun = Begun { work, waker, key: place.key(), _worker: Arc::clone(self) };
-        *task.work() = Some(begun);
+        *task.state() = State::Begun(begun);
         place.insert(Arc::clone(&task));
         drop(tasks);
         Task::enqueue(Arc::clone(&task));
@@ -349,50 +363,60 @@ impl Drop for Turns {
 }
 
 impl Task {
-    fn work(&self) -> MutexGuard<'_, Option<Begun>> {
-        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn run(&self) {
         self.queued.store(false, Ordering::SeqCst);
-        let mut slot = self.work();
-        let Some(Begun { work, waker, .. }) = &mut *slot else { return };
+        let mut state = self.state();
+        let State::Begun(Begun { work, waker, .. }) = &mut *state else { return };
         let mut cx = Context::from_waker(waker);
+        self.has_turn.store(true, Ordering::Relaxed);
         // As tokio does: a panic is told by the hook and ends the task alone.
         let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(&mut cx)));
+        self.has_turn.store(false, Ordering::Relaxed);
         if !matches!(polled, Ok(Poll::Pending)) || self.is_cut.load(Ordering::SeqCst) {
-            self.end(slot);
+            self.end(state);
         }
     }
 
     /// See [`Running::cut`].
     fn cut(&self) {
         self.is_cut.store(true, Ordering::SeqCst);
-        let slot = match Current::with(|current| Arc::ptr_eq(&current.shared, &self.shared)) {
-            // No other thread has it, so who has it called us.
-            Some(true) => match self.work.try_lock() {
-                Ok(slot) => slot,
-                Err(TryLockError::Poisoned(slot)) => slot.into_inner(),
-                Err(TryLockError::WouldBlock) => return,
-            },
-            _ => self.work(),
-        };
-        self.end(slot);
+        let is_loops = Current::with(|current| Arc::ptr_eq(&current.shared, &self.shared));
+        if is_loops == Some(true) && self.has_turn.load(Ordering::Relaxed) {
+            // Itself called this: it ends with this turn.
+            return;
+        }
+        self.end(self.state());
     }
 
-    /// Drops what it holds.
-    fn end(&self, mut slot: MutexGuard<'_, Option<Begun>>) {
-        // Not woken any more.
-        self.queued.store(true, Ordering::SeqCst);
-        let done = slot.take();
-        drop(slot);
-        if let Some(Begun { key, .. }) = &done {
-            let place = self.shared.tasks().try_remove(*key);
-            drop(place);
+    /// Drops what it holds, or waits until another thread has.
+    fn end(&self, mut state: MutexGuard<'_, State>) {
+        let here = thread::current().id();
+        match std::mem::replace(&mut *state, State::Ending(here)) {
+            State::Begun(begun) => {
+                // No lock meanwhile: what it holds may do anything, in its drop as well.
+                drop(state);
+                // Not woken any more.
+                self.queued.store(true, Ordering::SeqCst);
+                let place = self.shared.tasks().try_remove(begun.key);
+                drop(place);
+                // What it held may panic too.
+                let _ = catch_unwind(AssertUnwindSafe(|| drop(begun)));
+                self.is_done.store(true, Ordering::Release);
+                *self.state() = State::Done;
+                self.done.notify_all();
+            }
+            other => {
+                *state = other;
+                let is_elsewhere =
+                    |state: &mut State| matches!(state, State::Ending(by) if *by != here);
+                let done = self.done.wait_while(state, is_elsewhere);
+                drop(done.unwrap_or_else(PoisonError::into_inner));
+            }
         }
-        // What it held may panic too.
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(done)));
-        self.is_done.store(true, Ordering::Release);
     }
 
     fn enqueue(self: Arc<Self>) {
@@ -585,6 +609,74 @@ mod tests {
         // Elsewhere there is no end to it.
         let cx = Context::from_waker(Waker::noop());
         assert!((0..1000).all(|_| poll_proceed(&cx).is_ready()));
+    }
+
+    /// Says that it is gone at the very end, and takes its time until then.
+    struct Slow(Arc<AtomicBool>);
+
+    impl Drop for Slow {
+        fn drop(&mut self) {
+            for _ in 0..10_000 {
+                thread::yield_now();
+            }
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn whoever_cuts_a_task_finds_it_gone() {
+        let worker = Worker::start().unwrap();
+        let gone = Arc::new(AtomicBool::new(false));
+        let slow = Slow(Arc::clone(&gone));
+        let (tell, told) = std::sync::mpsc::channel::<Arc<Task>>();
+        let (begun, begins) = oneshot::channel();
+        // Cut while it has its turn.
+        let Running(task) = worker.spawn(Box::pin(async move {
+            let _slow = slow;
+            let task = told.recv().unwrap();
+            begun.send(()).unwrap();
+            while !task.is_cut.load(Ordering::SeqCst) {
+                thread::yield_now();
+            }
+            std::future::pending::<()>().await;
+        }));
+        tell.send(Arc::clone(&task)).unwrap();
+        timeout(LIMIT, begins).await.unwrap().unwrap();
+        // By two at once.
+        let cuts = [(); 2].map(|()| {
+            let (running, gone) = (Running(Arc::clone(&task)), Arc::clone(&gone));
+            thread::spawn(move || {
+                running.cut();
+                assert!(running.is_done());
+                assert!(gone.load(Ordering::SeqCst), "what it held is still there");
+            })
+        });
+        for one in cuts {
+            one.join().unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_task_holds_may_cut_it() {
+        struct Cuts(Arc<std::sync::OnceLock<Running>>);
+        impl Drop for Cuts {
+            fn drop(&mut self) {
+                if let Some(running) = self.0.get() {
+                    running.cut();
+                }
+            }
+        }
+        let worker = Worker::start().unwrap();
+        let itself = Arc::new(std::sync::OnceLock::new());
+        let cuts = Cuts(Arc::clone(&itself));
+        let running = worker.spawn(Box::pin(async move {
+            let _cuts = cuts;
+            std::future::pending::<()>().await;
+        }));
+        itself.set(running).unwrap();
+        on(&worker, yield_now()).await;
+        let cut = tokio::task::spawn_blocking(move || itself.get().unwrap().cut());
+        timeout(LIMIT, cut).await.expect("it waits for itself").unwrap();
     }
 
     #[tokio::test]
