@@ -210,8 +210,12 @@ mod tests {
     async fn joined() -> (Stream, Stream) {
         let folder = tempfile::tempdir().unwrap();
         let endpoint: Endpoint = format!("unix:{}/s", folder.path().display()).parse().unwrap();
-        let mut listener = Listener::bind(&endpoint, &ListenOptions::default()).unwrap();
-        let near = connect(&endpoint, &ConnectOptions::default()).await.unwrap();
+        joined_at(&endpoint).await
+    }
+
+    async fn joined_at(endpoint: &Endpoint) -> (Stream, Stream) {
+        let mut listener = Listener::bind(endpoint, &ListenOptions::default()).unwrap();
+        let near = connect(listener.endpoint(), &ConnectOptions::default()).await.unwrap();
         (near, listener.accept().await.unwrap().0)
     }
 
@@ -221,8 +225,17 @@ mod tests {
 
     #[tokio::test]
     async fn no_more_is_taken_than_what_was_ahead() {
-        let (mut client, from) = joined().await;
-        let (to, mut upstream) = joined().await;
+        let port: Endpoint = "tcp:127.0.0.1:0".parse().unwrap();
+        nothing_behind_is_taken(joined().await, joined().await).await;
+        nothing_behind_is_taken(joined().await, joined_at(&port).await).await;
+        nothing_behind_is_taken(joined_at(&port).await, joined().await).await;
+        nothing_behind_is_taken(joined_at(&port).await, joined_at(&port).await).await;
+    }
+
+    async fn nothing_behind_is_taken(
+        (mut client, from): (Stream, Stream),
+        (to, mut upstream): (Stream, Stream),
+    ) {
         let (mut from, mut to) = (Conn::new(from), Conn::new(to));
         client.write_all(&[b'b'; LONG]).await.unwrap();
         client.write_all(b"GET /").await.unwrap();

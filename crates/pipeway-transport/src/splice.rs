@@ -28,7 +28,8 @@ enum Inner {
 impl Splice {
     /// One for moving bytes from `from` to `to`. `None` where there is no such thing: from what is
     /// neither a link nor a socket, from a socket where the system has none or into anything but a
-    /// Unix socket (TCP takes copies for less), and when enough are in use.
+    /// socket whose other end is on this system (elsewhere TCP takes copies for less), and when
+    /// enough are in use.
     pub fn between(from: &Stream, to: &Stream) -> Option<Splice> {
         #[cfg(feature = "link")]
         if from.is_link() {

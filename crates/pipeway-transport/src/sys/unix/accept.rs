@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use rustix::net::SocketAddrAny;
 use tokio::io::Interest;
 
+use super::loopback::spare_pacing;
 use super::prompt::Prompt;
 use super::source::{For, Source, Teller};
 use crate::sys::Worker;
@@ -47,6 +48,8 @@ impl TcpListener {
         listener: std::net::TcpListener,
         worker: Option<Arc<Worker>>,
     ) -> io::Result<Self> {
+        // What is accepted takes that over.
+        spare_pacing(&listener, listener.local_addr()?);
         Queue::new(listener.into(), Teller::of(worker)).map(TcpListener)
     }
 

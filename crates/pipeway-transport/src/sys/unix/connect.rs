@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::Tcp;
+use super::loopback::spare_pacing;
 use super::prompt::Prompt;
 use super::source::Teller;
 
@@ -32,6 +33,7 @@ pub(super) async fn connect_socket(socket: Socket, to: &SockAddr) -> io::Result<
 pub(crate) async fn connect_tcp(address: SocketAddr) -> io::Result<Tcp> {
     let socket = new_socket(Domain::for_address(address))?;
     socket.set_tcp_nodelay(true)?;
+    spare_pacing(&socket, address);
     connect_socket(socket, &address.into()).await
 }
 

@@ -16,6 +16,7 @@ pub(in crate::sys) mod handles;
 mod hang_up;
 mod limit;
 mod lock;
+mod loopback;
 #[cfg(any(feature = "stdio", feature = "link"))]
 mod one_way;
 mod pages;
