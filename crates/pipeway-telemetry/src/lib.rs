@@ -12,6 +12,7 @@ mod file;
 mod hex;
 mod json;
 mod jsonl;
+mod kept;
 mod record;
 mod redact;
 mod repeats;

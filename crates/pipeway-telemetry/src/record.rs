@@ -6,6 +6,9 @@
 //!
 //! A record is a part of fixed length, a second one for what few events say, and the texts. Its
 //! route stands beside it, as a number. It never leaves the process.
+//!
+//! What each event has of its own comes first. All behind it is the same, byte for byte, in the
+//! records of requests that are alike, so that who makes the lines sees it at a glance.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,8 +28,29 @@ pub(crate) struct Told {
     pub(crate) dropped: Option<u64>,
 }
 
-/// Eight numbers of eight bytes, seven of four, one of two, four of one byte each, and a trace.
-const FIXED: usize = 8 * 8 + 7 * 4 + 2 + 4 + 25;
+/// What an event has of its own, be it ever so like another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Own {
+    /// The wall-clock time, in microseconds since 1970.
+    pub(crate) time: u64,
+    pub(crate) connection: Option<u64>,
+    pub(crate) request: Option<u64>,
+    pub(crate) trace: Option<TraceContext>,
+    pub(crate) bytes_received: u64,
+    pub(crate) bytes_sent: u64,
+    /// Microseconds, as those that follow.
+    pub(crate) total: Option<u64>,
+    pub(crate) connect: Option<u64>,
+    pub(crate) first_byte: Option<u64>,
+}
+
+/// Eight numbers of eight bytes, one of four, and a trace.
+const OWN: usize = 8 * 8 + 4 + 25;
+
+/// Six numbers of four bytes, one of two, and four of one byte each.
+const COMMON: usize = 6 * 4 + 2 + 4;
+
+const FIXED: usize = OWN + COMMON;
 
 /// The texts of which most events have none.
 const RARE_TEXTS: usize = 6;
@@ -89,41 +113,48 @@ pub(crate) fn write(
 
     let mut flags = 0;
     let mut flag = |bit: u32, is: bool| flags |= if is { bit } else { 0 };
+    let own = Own::of(event, told.time);
     let status = event.http.and_then(|http| http.status);
-    flag(has::CONNECTION, event.connection.is_some());
-    flag(has::REQUEST, event.request.is_some());
-    flag(has::TRACE, event.trace.is_some());
+    flag(has::CONNECTION, own.connection.is_some());
+    flag(has::REQUEST, own.request.is_some());
+    flag(has::TRACE, own.trace.is_some());
     flag(has::CHANGE, event.link_change.is_some());
     flag(has::RETRY, event.link_change.is_some_and(|change| change.retry_in.is_some()));
     flag(has::HTTP, event.http.is_some());
     flag(has::STATUS, status.is_some());
     flag(has::USER_AGENT, user_agent.is_some());
-    flag(has::TOTAL, event.total.is_some());
-    flag(has::CONNECT, event.connect.is_some());
-    flag(has::FIRST_BYTE, event.first_byte.is_some());
+    flag(has::TOTAL, own.total.is_some());
+    flag(has::CONNECT, own.connect.is_some());
+    flag(has::FIRST_BYTE, own.first_byte.is_some());
     flag(has::PID, event.peer.pid.is_some());
     flag(has::UID, event.peer.uid.is_some());
     flag(has::DROPPED, told.dropped.is_some());
     flag(has::RARE, is_rare);
 
-    // Lines tell microseconds.
-    let micros = |duration: Option<Duration>| duration.map_or(0, micros);
-    let mut fixed = Fixed::<FIXED>::new();
+    // Where it is to stay: a copy of what was written in small pieces would have to wait for them.
+    let at = out.len();
+    out.extend_from_slice(&[0; FIXED]);
+    let mut fixed = Putting::<FIXED>::at(&mut out[at..]);
     for number in [
-        told.time,
-        event.connection.unwrap_or(0),
-        event.request.unwrap_or(0),
-        event.bytes_received,
-        event.bytes_sent,
-        micros(event.total),
-        micros(event.connect),
-        micros(event.first_byte),
+        own.time,
+        own.connection.unwrap_or(0),
+        own.request.unwrap_or(0),
+        own.bytes_received,
+        own.bytes_sent,
+        own.total.unwrap_or(0),
+        own.connect.unwrap_or(0),
+        own.first_byte.unwrap_or(0),
     ] {
         fixed.put(number.to_ne_bytes());
     }
+    fixed.put(route.to_ne_bytes());
+    let trace = own.trace.unwrap_or(NO_TRACE);
+    fixed.put(trace.trace_id);
+    fixed.put(trace.span_id);
+    fixed.put([trace.flags]);
+
     for number in [
         flags,
-        route,
         event.peer.pid.unwrap_or(0),
         event.peer.uid.unwrap_or(0),
         length_of(method.as_bytes()),
@@ -139,12 +170,8 @@ pub(crate) fn write(
         event.end.map_or(0, |end| end as u8 + 1),
         event.error.map_or(0, |fault| fault.side as u8 + 1),
     ]);
-    let trace = event.trace.unwrap_or(NO_TRACE);
-    fixed.put(trace.trace_id);
-    fixed.put(trace.span_id);
-    fixed.put([trace.flags]);
+    fixed.done();
 
-    out.extend_from_slice(fixed.whole());
     if is_rare {
         write_rare(out, event, told);
     }
@@ -152,6 +179,24 @@ pub(crate) fn write(
     out.extend_from_slice(target.as_bytes());
     out.extend_from_slice(agent);
     true
+}
+
+impl Own {
+    #[inline]
+    pub(crate) fn of(event: &Event<'_>, time: u64) -> Self {
+        Own {
+            time,
+            connection: event.connection,
+            request: event.request,
+            trace: event.trace,
+            bytes_received: event.bytes_received,
+            bytes_sent: event.bytes_sent,
+            // Lines tell microseconds.
+            total: event.total.map(micros),
+            connect: event.connect.map(micros),
+            first_byte: event.first_byte.map(micros),
+        }
+    }
 }
 
 const NO_TRACE: TraceContext = TraceContext { trace_id: [0; 16], span_id: [0; 8], flags: 0 };
@@ -186,7 +231,9 @@ fn rare_texts<'a>(event: &Event<'a>) -> [Option<&'a [u8]>; RARE_TEXTS] {
 fn write_rare(out: &mut Vec<u8>, event: &Event<'_>, told: &Told) {
     let change = event.link_change.unwrap_or_default();
     let texts = rare_texts(event);
-    let mut fixed = Fixed::<RARE>::new();
+    let at = out.len();
+    out.extend_from_slice(&[0; RARE]);
+    let mut fixed = Putting::<RARE>::at(&mut out[at..]);
     for number in [told.repeated, told.dropped.unwrap_or(0), change.retry_in.map_or(0, micros)] {
         fixed.put(number.to_ne_bytes());
     }
@@ -194,7 +241,7 @@ fn write_rare(out: &mut Vec<u8>, event: &Event<'_>, told: &Told) {
     for text in texts {
         fixed.put(text.map_or(ABSENT, length_of).to_ne_bytes());
     }
-    out.extend_from_slice(fixed.whole());
+    fixed.done();
     for text in texts.into_iter().flatten() {
         out.extend_from_slice(text);
     }
@@ -206,7 +253,7 @@ fn length_of(text: &[u8]) -> u32 {
 }
 
 /// What few events say.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Rare<'a> {
     repeated: u64,
     dropped: u64,
@@ -215,73 +262,131 @@ struct Rare<'a> {
     texts: [Option<&'a str>; RARE_TEXTS],
 }
 
-/// Takes the first record off `records`; its route is one of `routes`.
-pub(crate) fn read<'a>(records: &mut &'a [u8], routes: &'a [Arc<Route>]) -> (Event<'a>, Told) {
-    let mut rest = *records;
-    let mut fixed = Fixed::<FIXED>::take_off(&mut rest);
-    let [time, connection, request, bytes_received, bytes_sent, total, connect, first_byte] =
-        std::array::from_fn(|_| u64::from_ne_bytes(fixed.take()));
-    let [flags, route, pid, uid, method, target, user_agent] =
-        std::array::from_fn(|_| u32::from_ne_bytes(fixed.take()));
-    let status = u16::from_ne_bytes(fixed.take());
-    let [kind, direction, end, side] = fixed.take();
-    let trace =
-        TraceContext { trace_id: fixed.take(), span_id: fixed.take(), flags: fixed.take::<1>()[0] };
-    let given = |bit: u32| flags & bit != 0;
-    let rare = if given(has::RARE) { read_rare(&mut rest) } else { Rare::default() };
-    let method = text(&mut rest, method);
-    let target = text(&mut rest, target);
-    let user_agent = bytes(&mut rest, user_agent);
-    *records = rest;
+/// A record that was read.
+pub(crate) struct Record<'a> {
+    pub(crate) own: Own,
+    pub(crate) kind: EventKind,
+    pub(crate) route: &'a Arc<Route>,
+    /// All but its own and its route, where there is nothing rare.
+    pub(crate) likeness: Option<&'a [u8]>,
+    rare: Option<Rare<'a>>,
+    flags: u32,
+    pid: u32,
+    uid: u32,
+    status: u16,
+    direction: u8,
+    end: u8,
+    side: u8,
+    method: &'a [u8],
+    target: &'a [u8],
+    user_agent: &'a [u8],
+}
 
-    let duration = |bit: u32, micros: u64| given(bit).then(|| Duration::from_micros(micros));
-    let [guest, reason, version, upgrade, sid, error] = rare.texts;
-    let event = Event {
-        kind: EventKind::ALL[usize::from(kind)],
-        at: None,
-        route: &routes[route as usize],
-        connection: given(has::CONNECTION).then_some(connection),
-        request: given(has::REQUEST).then_some(request),
-        trace: given(has::TRACE).then_some(trace),
-        direction: named(Direction::ALL, direction),
-        link_change: given(has::CHANGE).then(|| LinkChange {
-            attempt: rare.attempt,
-            guest,
-            reason,
-            retry_in: duration(has::RETRY, rare.retry_in),
-        }),
-        http: given(has::HTTP).then(|| Http {
+impl<'a> Record<'a> {
+    /// Takes the first record off `records`; its route is one of `routes`.
+    #[inline]
+    pub(crate) fn take_off(records: &mut &'a [u8], routes: &'a [Arc<Route>]) -> Self {
+        let mut rest = *records;
+        let mut own = Taking::<OWN>::off(&mut rest);
+        let behind = rest;
+        let [time, connection, request, bytes_received, bytes_sent, total, connect, first_byte] =
+            std::array::from_fn(|_| u64::from_ne_bytes(own.take()));
+        let route = u32::from_ne_bytes(own.take());
+        let trace =
+            TraceContext { trace_id: own.take(), span_id: own.take(), flags: own.take::<1>()[0] };
+        let mut common = Taking::<COMMON>::off(&mut rest);
+        let [flags, pid, uid, method, target, user_agent] =
+            std::array::from_fn(|_| u32::from_ne_bytes(common.take()));
+        let status = u16::from_ne_bytes(common.take());
+        let [kind, direction, end, side] = common.take();
+        let given = |bit: u32| flags & bit != 0;
+        let rare = given(has::RARE).then(|| read_rare(&mut rest));
+        let method = bytes(&mut rest, method);
+        let target = bytes(&mut rest, target);
+        let user_agent = bytes(&mut rest, user_agent);
+        *records = rest;
+        Record {
+            own: Own {
+                time,
+                connection: given(has::CONNECTION).then_some(connection),
+                request: given(has::REQUEST).then_some(request),
+                trace: given(has::TRACE).then_some(trace),
+                bytes_received,
+                bytes_sent,
+                total: given(has::TOTAL).then_some(total),
+                connect: given(has::CONNECT).then_some(connect),
+                first_byte: given(has::FIRST_BYTE).then_some(first_byte),
+            },
+            kind: EventKind::ALL[usize::from(kind)],
+            route: &routes[route as usize],
+            likeness: rare.is_none().then(|| &behind[..behind.len() - rest.len()]),
+            rare,
+            flags,
+            pid,
+            uid,
+            status,
+            direction,
+            end,
+            side,
             method,
             target,
-            status: given(has::STATUS).then_some(status),
-            user_agent: given(has::USER_AGENT).then_some(user_agent),
-            version: version.unwrap_or(HTTP_11),
-            upgrade,
-        }),
-        bytes_received,
-        bytes_sent,
-        total: duration(has::TOTAL, total),
-        connect: duration(has::CONNECT, connect),
-        first_byte: duration(has::FIRST_BYTE, first_byte),
-        peer: PeerInfo {
-            pid: given(has::PID).then_some(pid),
-            uid: given(has::UID).then_some(uid),
-            sid,
-        },
-        end: named(End::ALL, end),
-        error: error.zip(named(Side::ALL, side)).map(|(kind, side)| Fault { kind, side }),
-    };
-    let dropped = given(has::DROPPED).then_some(rare.dropped);
-    (event, Told { time, repeated: rare.repeated, dropped })
+            user_agent,
+        }
+    }
+
+    /// The event that was written, and what was told beyond it.
+    pub(crate) fn event(&self) -> (Event<'a>, Told) {
+        let given = |bit: u32| self.flags & bit != 0;
+        let rare = self.rare.unwrap_or_default();
+        let [guest, reason, version, upgrade, sid, error] = rare.texts;
+        let own = &self.own;
+        let event = Event {
+            kind: self.kind,
+            at: None,
+            route: self.route,
+            connection: own.connection,
+            request: own.request,
+            trace: own.trace,
+            direction: named(Direction::ALL, self.direction),
+            link_change: given(has::CHANGE).then(|| LinkChange {
+                attempt: rare.attempt,
+                guest,
+                reason,
+                retry_in: given(has::RETRY).then(|| Duration::from_micros(rare.retry_in)),
+            }),
+            http: given(has::HTTP).then(|| Http {
+                method: text(self.method),
+                target: text(self.target),
+                status: given(has::STATUS).then_some(self.status),
+                user_agent: given(has::USER_AGENT).then_some(self.user_agent),
+                version: version.unwrap_or(HTTP_11),
+                upgrade,
+            }),
+            bytes_received: own.bytes_received,
+            bytes_sent: own.bytes_sent,
+            total: own.total.map(Duration::from_micros),
+            connect: own.connect.map(Duration::from_micros),
+            first_byte: own.first_byte.map(Duration::from_micros),
+            peer: PeerInfo {
+                pid: given(has::PID).then_some(self.pid),
+                uid: given(has::UID).then_some(self.uid),
+                sid,
+            },
+            end: named(End::ALL, self.end),
+            error: error.zip(named(Side::ALL, self.side)).map(|(kind, side)| Fault { kind, side }),
+        };
+        let dropped = given(has::DROPPED).then_some(rare.dropped);
+        (event, Told { time: own.time, repeated: rare.repeated, dropped })
+    }
 }
 
 #[cold]
 fn read_rare<'a>(rest: &mut &'a [u8]) -> Rare<'a> {
-    let mut fixed = Fixed::<RARE>::take_off(rest);
+    let mut fixed = Taking::<RARE>::off(rest);
     let [repeated, dropped, retry_in] = std::array::from_fn(|_| u64::from_ne_bytes(fixed.take()));
     let attempt = u32::from_ne_bytes(fixed.take());
     let lengths: [u32; RARE_TEXTS] = std::array::from_fn(|_| u32::from_ne_bytes(fixed.take()));
-    let texts = lengths.map(|length| (length != ABSENT).then(|| text(rest, length)));
+    let texts = lengths.map(|length| (length != ABSENT).then(|| text(bytes(rest, length))));
     Rare { repeated, dropped, retry_in, attempt, texts }
 }
 
@@ -292,8 +397,8 @@ fn bytes<'a>(rest: &mut &'a [u8], length: u32) -> &'a [u8] {
 
 /// What was text when it was written.
 #[inline]
-fn text<'a>(rest: &mut &'a [u8], length: u32) -> &'a str {
-    str::from_utf8(bytes(rest, length)).unwrap_or_default()
+fn text(bytes: &[u8]) -> &str {
+    str::from_utf8(bytes).unwrap_or_default()
 }
 
 /// The one that was written as its place from 1; 0 is none.
@@ -301,36 +406,45 @@ fn named<T: Copy>(all: &[T], number: u8) -> Option<T> {
     all.get(usize::from(number).wrapping_sub(1)).copied()
 }
 
-/// A part of fixed length. Where each field stands is known when the program is built.
-struct Fixed<const N: usize> {
-    bytes: [u8; N],
+/// A part of fixed length that is written. Where each field stands is known when the program is
+/// built.
+struct Putting<'a, const N: usize> {
+    bytes: &'a mut [u8; N],
     at: usize,
 }
 
-impl<const N: usize> Fixed<N> {
+impl<'a, const N: usize> Putting<'a, N> {
+    /// `out` is as long as it.
     #[inline(always)]
-    fn new() -> Self {
-        Fixed { bytes: [0; N], at: 0 }
-    }
-
-    #[inline(always)]
-    fn take_off(rest: &mut &[u8]) -> Self {
-        let (fixed, after) = rest.split_first_chunk().expect("only whole records are there");
-        *rest = after;
-        Fixed { bytes: *fixed, at: 0 }
-    }
-
-    /// All of it, when everything was put.
-    #[inline(always)]
-    fn whole(&self) -> &[u8; N] {
-        debug_assert_eq!(self.at, N);
-        &self.bytes
+    fn at(out: &'a mut [u8]) -> Self {
+        Putting { bytes: out.try_into().expect("room was made for it"), at: 0 }
     }
 
     #[inline(always)]
     fn put<const M: usize>(&mut self, bytes: [u8; M]) {
         self.bytes[self.at..self.at + M].copy_from_slice(&bytes);
         self.at += M;
+    }
+
+    /// Everything was put.
+    #[inline(always)]
+    fn done(self) {
+        debug_assert_eq!(self.at, N);
+    }
+}
+
+/// As [`Putting`], of one that is read.
+struct Taking<'a, const N: usize> {
+    bytes: &'a [u8; N],
+    at: usize,
+}
+
+impl<'a, const N: usize> Taking<'a, N> {
+    #[inline(always)]
+    fn off(rest: &mut &'a [u8]) -> Self {
+        let (bytes, after) = rest.split_first_chunk().expect("only whole records are there");
+        *rest = after;
+        Taking { bytes, at: 0 }
     }
 
     #[inline(always)]
@@ -343,11 +457,11 @@ impl<const N: usize> Fixed<N> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::Hops;
 
-    fn routes() -> [Arc<Route>; 2] {
+    pub(crate) fn routes() -> [Arc<Route>; 2] {
         ["one", "other"].map(|bridge| Arc::new(Route::new(bridge, Hops::default())))
     }
 
@@ -423,20 +537,8 @@ mod tests {
     fn every_event_reads_back_from_among_others() {
         let routes = routes();
         let [one, other] = &routes;
-        let mut events = without_one(one);
-        events.extend(EventKind::ALL.iter().map(|kind| Event::new(*kind, other)));
-        events.extend(End::ALL.iter().map(|end| Event { end: Some(*end), ..full(one) }));
-        events.extend(
-            Direction::ALL
-                .iter()
-                .map(|direction| Event { direction: Some(*direction), ..full(one) }),
-        );
-        events.extend(Side::ALL.iter().map(|side| {
-            let error = Some(Fault { kind: "refused", side: *side });
-            Event { error, ..full(other) }
-        }));
-        events.push(full(one));
-        events.push(usual(other));
+        let mut events = all_kinds(one);
+        events.extend(all_kinds(other));
         let mut out = Vec::new();
         for (number, event) in events.iter().enumerate() {
             let before = out.len();
@@ -451,12 +553,31 @@ mod tests {
         }
         let mut records = out.as_slice();
         for (number, event) in events.iter().enumerate() {
-            let (read, told) = read(&mut records, &routes);
+            let (read, told) = Record::take_off(&mut records, &routes).event();
             assert_eq!(format!("{read:?}"), format!("{event:?}"));
             let dropped = (number % 2 == 0).then_some(number as u64);
             assert_eq!(told, Told { time: 1, repeated: number as u64, dropped });
         }
         assert!(records.is_empty());
+    }
+
+    /// Events of which each says something that no other does.
+    pub(crate) fn all_kinds(route: &Arc<Route>) -> Vec<Event<'_>> {
+        let mut events = without_one(route);
+        events.extend(EventKind::ALL.iter().map(|kind| Event::new(*kind, route)));
+        events.extend(End::ALL.iter().map(|end| Event { end: Some(*end), ..usual(route) }));
+        events.extend(
+            Direction::ALL
+                .iter()
+                .map(|direction| Event { direction: Some(*direction), ..usual(route) }),
+        );
+        events.extend(Side::ALL.iter().map(|side| {
+            let error = Some(Fault { kind: "refused", side: *side });
+            Event { error, ..full(route) }
+        }));
+        events.push(full(route));
+        events.push(usual(route));
+        events
     }
 
     /// What is told of most requests, of which nothing is rare.
@@ -488,7 +609,8 @@ mod tests {
             let event = Event { total: Some(duration), ..full(&routes[0]) };
             let told = Told { time: 0, repeated: 0, dropped: None };
             assert!(write(&mut out, 1000, &event, &told, 0));
-            assert_eq!(read(&mut out.as_slice(), &routes).0.total, Some(expected));
+            let record = Record::take_off(&mut out.as_slice(), &routes);
+            assert_eq!(record.event().0.total, Some(expected));
         }
     }
 }

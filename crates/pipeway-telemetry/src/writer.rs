@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::file::RotatingFile;
 use crate::jsonl::{LineWriter, MAX_LINE_BYTES};
-use crate::record::{self, Told};
+use crate::record::{self, Record, Told};
 use crate::sys;
 use crate::telling::{Take, Telling};
 use crate::{Event, Route};
@@ -300,8 +300,8 @@ impl Text {
     fn fill<'a>(&mut self, records: &mut &'a [u8], routes: &'a [Arc<Route>]) -> Option<&[u8]> {
         let mut end = 0;
         while end < WRITE_BYTES && !records.is_empty() {
-            let (event, told) = record::read(records, routes);
-            end += self.lines.write(&mut self.bytes[end..], &event, &told);
+            let record = Record::take_off(records, routes);
+            end += self.lines.write_recorded(&mut self.bytes[end..], &record);
             self.bytes[end] = b'\n';
             end += 1;
         }
