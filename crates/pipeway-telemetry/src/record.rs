@@ -48,9 +48,9 @@ pub(crate) struct Own {
 const OWN: usize = 8 * 8 + 4 + 25;
 
 /// Six numbers of four bytes, one of two, and four of one byte each.
-const COMMON: usize = 6 * 4 + 2 + 4;
+const ALIKE: usize = 6 * 4 + 2 + 4;
 
-const FIXED: usize = OWN + COMMON;
+const FIXED: usize = OWN + ALIKE;
 
 /// The texts of which most events have none.
 const RARE_TEXTS: usize = 6;
@@ -294,11 +294,11 @@ impl<'a> Record<'a> {
         let route = u32::from_ne_bytes(own.take());
         let trace =
             TraceContext { trace_id: own.take(), span_id: own.take(), flags: own.take::<1>()[0] };
-        let mut common = Taking::<COMMON>::off(&mut rest);
+        let mut alike = Taking::<ALIKE>::off(&mut rest);
         let [flags, pid, uid, method, target, user_agent] =
-            std::array::from_fn(|_| u32::from_ne_bytes(common.take()));
-        let status = u16::from_ne_bytes(common.take());
-        let [kind, direction, end, side] = common.take();
+            std::array::from_fn(|_| u32::from_ne_bytes(alike.take()));
+        let status = u16::from_ne_bytes(alike.take());
+        let [kind, direction, end, side] = alike.take();
         let given = |bit: u32| flags & bit != 0;
         let rare = given(has::RARE).then(|| read_rare(&mut rest));
         let method = bytes(&mut rest, method);

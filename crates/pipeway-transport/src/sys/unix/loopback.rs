@@ -32,19 +32,17 @@ fn is_loopback(address: SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::super::{TcpListener, connect_tcp};
 
     use std::future::poll_fn;
     use std::os::fd::AsFd;
 
-    #[cfg(target_os = "linux")]
     fn congestion(socket: impl AsFd) -> String {
         rustix::net::sockopt::tcp_congestion(socket).unwrap()
     }
 
-    #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn both_ends_of_a_connection_within_the_system_send_at_once() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -59,7 +57,6 @@ mod tests {
         }
     }
 
-    #[cfg(target_os = "linux")]
     #[test]
     fn what_may_leave_the_system_goes_as_the_system_has_it() {
         let before = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
