@@ -176,6 +176,7 @@ impl<F: Lasting> Source<F> {
     }
 
     /// Receives what there is from a socket, once there is something.
+    #[cfg(any(feature = "stdio", feature = "link"))]
     pub(crate) fn poll_receive(
         &self,
         cx: &mut Context<'_>,
