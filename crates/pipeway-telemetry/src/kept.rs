@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::Route;
 
-/// So many likenesses are known at once, each at the place that its hash names.
+/// So many likenesses are known at once, each at the place that its hash names: a power of two.
 const PLACES: usize = 16;
 
 /// What takes more than this is not kept.
@@ -59,7 +59,7 @@ impl Kept {
     pub(crate) fn find<'a>(&'a mut self, likeness: &'a [u8], route: &'a Arc<Route>) -> Found<'a> {
         let hash = hash(likeness);
         // The upper bits of a product depend on all of it.
-        let place = &mut self.places[(hash >> 60) as usize % PLACES];
+        let place = &mut self.places[(hash >> (u64::BITS - PLACES.ilog2())) as usize];
         let is_same = |known: &Arc<Route>| Arc::ptr_eq(known, route);
         if place.likeness == likeness && place.route.as_ref().is_some_and(is_same) {
             return Found::Parts(&place.parts);

@@ -131,7 +131,7 @@ pub(crate) fn write(
     flag(has::DROPPED, told.dropped.is_some());
     flag(has::RARE, is_rare);
 
-    // Where it is to stay: a copy of what was written in small pieces would have to wait for them.
+    // Where it is to stay.
     let at = out.len();
     out.extend_from_slice(&[0; FIXED]);
     let mut fixed = Putting::<FIXED>::at(&mut out[at..]);
